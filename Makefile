@@ -1,0 +1,23 @@
+.PHONY: help demo test check bench
+
+help:
+	@echo "make demo    install the core, then show the article's five steps on real data"
+	@echo "make test    install all, then lint, types, import layers and tests"
+	@echo "make check   lint, types and import layers alone"
+	@echo "make bench   the benchmarks"
+
+demo:
+	scripts/install core
+	scripts/demo
+
+test:
+	scripts/install dev
+	scripts/test
+
+check:
+	scripts/install dev
+	scripts/check
+
+bench:
+	scripts/install dev
+	scripts/bench
