@@ -1,0 +1,91 @@
+"""Anchor: what each parameter is held to, and which parameters are new."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from jaxtyping import Bool
+from torch import Tensor, nn
+
+from tether.errors import MatchError
+from tether.files import file_digest
+from tether.params.select import aliases, parameters, select
+
+
+@dataclass(frozen=True, eq=False)
+class Anchor:
+    """The source values of a model's transferred parameters, and the names of its new ones.
+
+    Args:
+        references: source value by canonical name, each of its parameter's shape; a wholly new parameter has none, and
+            the new rows of a partly new one are not read.
+        new: canonical name → None where all of the parameter is new, else a mask over its rows, true where new.
+        mapped: names whose reference is mapped from a file, which costs no memory.
+        files: the mapped files and their SHA-256, checked again before a tether is attached.
+
+    Raises:
+        MatchError: a name is both new and referenced, or a mask does not fit.
+
+    >>> model = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 2))
+    >>> anchor = Anchor.of(model, new="1.*")
+    >>> sorted(anchor.references), sorted(anchor.new)
+    (['0.bias', '0.weight'], ['1.bias', '1.weight'])
+
+    """
+
+    references: Mapping[str, Tensor]
+    new: Mapping[str, Bool[Tensor, " rows"] | None]
+    mapped: frozenset[str] = frozenset()
+    files: Mapping[Path, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, mask in self.new.items():
+            if mask is None and name in self.references:
+                raise MatchError(f"`{name}` is new and has a source value", fix="leave it out of one of the two")
+            if mask is not None and (name not in self.references or mask.shape != self.references[name].shape[:1]):
+                raise MatchError(f"the row mask of `{name}` does not fit its reference")
+
+    @classmethod
+    def of(cls, model: nn.Module, *, new: str | Iterable[str] = ()) -> "Anchor":
+        """Take the model as it stands as the source; parameters that match the globs `new` are new.
+
+        Raises:
+            NoParameterSelected: a glob matches nothing.
+
+        """
+        names = aliases(model)
+        globs = [new] if isinstance(new, str) else list(new)
+        fresh = {name for glob in globs for name in select(glob, names, argument="new")}
+        held = {name: p.detach().clone() for name, p in parameters(model).items() if name not in fresh}
+        return cls(held, dict.fromkeys(sorted(fresh)))
+
+    def verify(self) -> None:
+        """Check that no mapped file has changed since it was read.
+
+        Raises:
+            MatchError: one has; the reference would be other than what was transferred.
+
+        """
+        for path, digest in self.files.items():
+            if not path.exists() or file_digest(path) != digest:
+                raise MatchError(
+                    f"`{path}` has changed since its parameters were transferred",
+                    why="the reference is mapped from this file, so the penalty would pull somewhere else",
+                    fix="transfer again from the file as it is now",
+                )
+
+    def copied(self) -> "Anchor":
+        """The same anchor with every reference in memory."""
+        references = {name: value.clone() for name, value in self.references.items()}
+        return Anchor(references, self.new)
+
+    def __str__(self) -> str:
+        rows = [name for name, mask in self.new.items() if mask is not None]
+        held = sum(value.numel() for value in self.references.values())
+        text = f"anchor: {len(self.references)} parameters with a source value ({held:,} values)"
+        if self.mapped:
+            text += f", {len(self.mapped)} mapped from file"
+        whole = len(self.new) - len(rows)
+        if whole:
+            text += f" · {whole} new, toward zero or free"
+        return text + (f" · new rows in {len(rows)}" if rows else "")

@@ -1,0 +1,245 @@
+"""Tether: an anchor and a plan bound to a model's parameters."""
+
+import math
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from tether.anchor import Anchor
+from tether.errors import MatchError, PlanError
+from tether.guard import few
+from tether.held import Held
+from tether.hooks import Attachment
+from tether.params.select import aliases, parameters
+from tether.penalties.plan import Plan, Role, Via
+from tether.stepsize import Step
+from tether.summary import summarise
+
+
+class Tether:
+    r"""Holds a model's parameters by a plan: $\Omega(\theta)=\sum_p\Omega_p(w_p-\mathrm{reference}_p)$.
+
+    Raises:
+        MatchError: the anchor is not of this model.
+        NoParameterSelected: the plan selects nothing.
+        PlanError: a group penalty over a partly new parameter, or a LoRA factor that only its product could be held by.
+
+    >>> from tether.penalties.presets import l2_sp
+    >>> model = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 2))
+    >>> leash = Tether(model, Anchor.of(model, new="1.*"), l2_sp())
+    >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    >>> _ = leash.attach(optimizer)
+    >>> model(torch.ones(1, 3)).sum().backward()
+    >>> optimizer.step()
+    >>> print(leash.acted_on)
+    the penalty acted on 1 of 1 steps
+
+    """
+
+    def __init__(self, model: nn.Module, anchor: Anchor, plan: Plan) -> None:
+        named = parameters(model)
+        _refuse_foreign(anchor, named)
+        self.anchor, self.plan = anchor, plan
+        self.attachment: Attachment | None = None
+        self._history = [0, 0]
+        unheldable = {name: f"{p.dtype}" for name, p in named.items() if not p.dtype.is_floating_point}
+        roles = {name: _roles(name, anchor) for name in named if name not in unheldable}
+        names = {name: others for name, others in aliases(model).items() if name in roles}
+        pulls = plan.pulls(names, roles)
+        self.parts = tuple(_bind(named[name], name, role, pull, anchor) for (name, role), pull in pulls.items())
+        self.parameters = named
+        self.roles = roles
+        self.free = {name: unheldable.get(name, "left free by the plan") for name in named}
+        for name, _ in pulls:
+            self.free.pop(name, None)
+        _refuse_lora([part.name for part in self.parts if part.parameter.requires_grad])
+
+    def value(self) -> Float[Tensor, ""]:
+        """Ω(θ) as a scalar.
+
+        Differentiable while no optimiser is attached, so that it can be a term of a loss of your own; while one is, the
+        pulls act in its step, and the value carries no gradient, so that nothing is counted twice.
+
+        Raises:
+            HooksLost: an optimiser was attached and is gone or has lost its hooks.
+
+        """
+        if self.attachment is not None:
+            self.attachment.check()
+        with torch.set_grad_enabled(torch.is_grad_enabled() and self.attachment is None):
+            values = [part.pull.penalty.value(part.displacement()) for part in self.parts]
+            return torch.stack([v.to(values[0]) for v in values]).sum() if values else torch.zeros(())
+
+    def attach(
+        self,
+        optimizer: Any,
+        *,
+        via: Via | None = None,
+        own_decay: Literal["refuse", "replace"] = "refuse",
+        step: Step | float | None = None,
+    ) -> "Tether":
+        """Make the pulls act once in each step of `optimizer`; returns the tether.
+
+        Args:
+            optimizer: any `torch.optim.Optimizer`, or Accelerate's or Fabric's wrapper of one.
+            via: the plan's own way, `"gradient"` or `"prox"`, when not given.
+            own_decay: `"replace"` sets the optimiser's own weight decay to zero where it would act on held parameters.
+            step: the effective step, as a number or a function of a parameter group, for an optimiser not in the table.
+
+        Raises:
+            AttachError: see `tether.hooks.Attachment`; nothing is changed then.
+            MatchError: a file that references are mapped from has changed.
+            PlanError: there is no such way to act, or a constraint is to act by gradient.
+
+        """
+        if self.attachment is not None:
+            self.detach()
+        via = via or self.plan.via
+        if via not in ("gradient", "prox"):
+            raise PlanError(f"`via={via!r}`: a tether acts by `gradient` or by `prox`")
+        for part in self.parts:
+            if via == "gradient" and not part.pull.penalty.coupled:
+                raise PlanError(f"`{part.pull.penalty!r}` has no gradient", fix='attach(optimizer, via="prox")')
+        self.anchor.verify()
+        self.attachment = Attachment(
+            self.parts, optimizer, via=via, own_decay=own_decay, step=step, label=str(self.plan)
+        )
+        return self
+
+    def detach(self) -> None:
+        """Deliver gathered pulls and stop acting; `value()` is differentiable again."""
+        if self.attachment is not None:
+            self.attachment.detach()
+            self._history = [self.steps_seen, self.steps_acted]
+            self.attachment = None
+
+    def flush(self) -> None:
+        """Deliver gathered pulls now; call it before a save or an evaluation in a loop of your own."""
+        if self.attachment is not None:
+            self.attachment.flush()
+
+    @property
+    def steps_seen(self) -> int:
+        """Steps of the attached optimiser, skipped ones included."""
+        return self._history[0] + (self.attachment.seen if self.attachment else 0)
+
+    @property
+    def steps_acted(self) -> int:
+        """Steps in which a pull acted."""
+        here = self.attachment.acted - int(self.attachment.skipped) if self.attachment else 0
+        return self._history[1] + here
+
+    @property
+    def acted_on(self) -> str:
+        """The sentence that says whether the penalty was on."""
+        return f"the penalty acted on {self.steps_acted} of {self.steps_seen} steps"
+
+    def log(self) -> dict[str, float]:
+        """Scalars for a logger: the value, ‖δ‖ of all transferred parameters, ‖w‖ of the new, and steps acted."""
+        with torch.no_grad():
+            moved = {role: math.hypot(*self._norms(role)) for role in ("transferred", "new")}
+        return {
+            "tether/value": float(self.value().detach()),
+            "tether/displacement": moved["transferred"],
+            "tether/new_norm": moved["new"],
+            "tether/steps_acted": float(self.steps_acted),
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        """Counters and what is gathered; gathered pulls are delivered first, so that saved weights have them.
+
+        Raises:
+            HooksLost: an optimiser was attached and is gone or has lost its hooks.
+
+        """
+        if self.attachment is not None:
+            self.attachment.check()
+        self.flush()
+        return {"plan": str(self.plan), "seen": self.steps_seen, "acted": self.steps_acted}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on counting from a saved state.
+
+        Raises:
+            PlanError: the state is of another plan.
+
+        """
+        if state["plan"] != str(self.plan):
+            raise PlanError(f"the saved state is of another plan: {state['plan']}", why=f"this one is: {self.plan}")
+        self._history = [int(state["seen"]), int(state["acted"])]
+
+    def summary(self) -> str:
+        """What is held to what, by how much, how far each part has moved, and on how many steps the penalty acted."""
+        return summarise(self)
+
+    __str__ = summary
+
+    def _norms(self, role: Role) -> list[float]:
+        values = []
+        for name, p in self.parameters.items():
+            delta = displacement(name, p, self.anchor, role)
+            if delta is not None:
+                values.append(float(delta.norm()))
+        return values
+
+
+def displacement(name: str, parameter: nn.Parameter, anchor: Anchor, role: Role) -> Tensor | None:
+    """W − source over a parameter's transferred values, or w over its new ones; None where it has none of that role."""
+    weight, mask = parameter.detach().float(), anchor.new.get(name)
+    reference = anchor.references.get(name)
+    if role == "new":
+        return weight if reference is None else None if mask is None else weight[mask.to(weight.device)]
+    if reference is None:
+        return None
+    delta = weight - reference.to(weight)
+    return delta if mask is None else delta[~mask.to(weight.device)]
+
+
+def _roles(name: str, anchor: Anchor) -> set[Role]:
+    if name not in anchor.new:
+        return {"transferred"}
+    return {"new"} if anchor.new[name] is None else {"transferred", "new"}
+
+
+def _refuse_foreign(anchor: Anchor, named: Mapping[str, nn.Parameter]) -> None:
+    known = anchor.references.keys() | anchor.new.keys()
+    if strange := [*(known - named.keys()), *(named.keys() - known)]:
+        raise MatchError(
+            f"the anchor and the model differ in {len(strange)} parameters: {few(sorted(strange))}",
+            fix="make the anchor from this model: tether.transfer(source, into=model) or Anchor.of(model, new=…)",
+        )
+    for name, reference in anchor.references.items():
+        if reference.shape != named[name].shape:
+            raise MatchError(
+                f"`{name}` is {tuple(named[name].shape)} in the model and {tuple(reference.shape)} in the anchor"
+            )
+
+
+def _refuse_lora(names: list[str]) -> None:
+    factors = [name for name in names if any(part.startswith("lora_") for part in name.split("."))]
+    if factors:
+        raise PlanError(
+            f"the plan holds {len(factors)} LoRA factors one by one: {few(factors)}",
+            why="what moves is their product BA; a penalty on A and B is another one, and A's start is random",
+            fix='overrides={"*lora_*": None}, or merge the adapter before the tether is made',
+        )
+
+
+def _bind(parameter: nn.Parameter, name: str, role: Role, pull: Any, anchor: Anchor) -> Held:
+    mask = anchor.new.get(name)
+    rows = None
+    if mask is not None:
+        if not pull.penalty.elementwise:
+            raise PlanError(
+                f"`{pull.penalty!r}` cannot hold `{name}`, which is partly new",
+                why="a group would hold rows of the source and new rows together",
+                fix=f"overrides={{{name!r}: L2(…)}} or None",
+            )
+        rows = torch.nonzero(mask if role == "new" else ~mask).flatten()
+    reference = anchor.references.get(name) if pull.reference == "source" else None
+    if reference is not None and rows is not None:
+        reference = reference[rows]
+    return Held(name, role, parameter, pull, reference, rows)

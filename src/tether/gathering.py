@@ -1,0 +1,70 @@
+"""Gathering: a pull too small for its dtype, collected over steps until it can act."""
+
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from tether.errors import PullBelowPrecision
+from tether.held import Held
+
+# A gathered pull moves what it should by at least this many half ulps of the weight. Toward zero the displacement is
+# the weight itself; toward the source, displacements of a thousandth of the weight must still be moved.
+HALF_ULPS = {"zero": 8, "source": 1024}
+MOST_STEPS = 1000
+ASSUMED_STEP = 1e-3
+
+
+class Gathering:
+    """For each held part how large a step its pull needs, and what is collected toward it so far.
+
+    A prox step of size η moves a displacement by about η·λ of itself. Where that is less than half an ulp of the
+    weight, 2,000 steps leave every bit as it was; their sum, taken as one step every k, acts. It is their size that is
+    added up, and not their number, so that a warm-up and steps without a gradient count as what they are.
+    """
+
+    def __init__(self) -> None:
+        self.every: dict[Held, int] = {}
+        self.enough: dict[Held, float] = {}
+        self.collected: dict[Held, float | Tensor] = {}
+
+    def settle(self, part: Held, step: float) -> None:
+        """Choose what is enough.
+
+        Args:
+            part: what is pulled.
+            step: the largest step to come; 0 where that is not known yet, and then nothing is refused.
+
+        Raises:
+            PullBelowPrecision: even 1,000 steps at once would round to nothing.
+
+        """
+        assumed = step or ASSUMED_STEP
+        ratio = part.pull.penalty.relative_pull(part.weight(), assumed)
+        half_ulp = torch.finfo(part.parameter.dtype).eps / 2
+        if step and ratio * MOST_STEPS < HALF_ULPS["zero"] * half_ulp:
+            raise PullBelowPrecision(
+                f"the pull {part.pull!r} on `{part.name}` rounds to nothing in {part.parameter.dtype}",
+                why=f"a step of {step:.1e} moves {ratio:.1e} of a displacement, and half an ulp is {half_ulp:.1e}",
+                fix="keep the weights in float32, raise the strength or the rate, or leave the parameter free",
+            )
+        wanted = HALF_ULPS[part.pull.reference] * half_ulp
+        steps = MOST_STEPS if wanted > MOST_STEPS * ratio else wanted / ratio
+        self.every[part] = max(1, math.ceil(steps))
+        self.enough[part] = assumed * steps
+
+    def collect(self, part: Held, step: float | Tensor) -> float | Tensor:
+        """Add one step; return what is due, 0 where it is not enough yet."""
+        if self.every[part] == 1:
+            return step
+        total = self.collected.get(part, 0.0) + step
+        ready = total >= self.enough[part]
+        due = torch.where(ready, total, 0.0) if isinstance(ready, Tensor) else total * ready
+        self.collected[part] = total - due
+        return due
+
+    def take(self) -> Iterator[tuple[Held, float | Tensor]]:
+        """Hand over all that is collected."""
+        while self.collected:
+            yield self.collected.popitem()

@@ -1,0 +1,61 @@
+"""Which parameters: their names, their other names, and globs over both."""
+
+import re
+from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
+
+from torch import nn
+
+from tether.errors import NoParameterSelected
+
+WRAPPERS = re.compile(r"(^|(?<=\.))(module|_orig_mod|_fsdp_wrapped_module)\.")
+
+
+def canonical(name: str) -> str:
+    """Drop what `DistributedDataParallel`, `torch.compile` and FSDP put into a name.
+
+    >>> canonical("module._orig_mod.layer1.0.weight")
+    'layer1.0.weight'
+    """
+    return WRAPPERS.sub("", name)
+
+
+def parameters(model: nn.Module) -> dict[str, nn.Parameter]:
+    """Every parameter once, tied ones under their first name, by canonical name."""
+    return {canonical(name): p for name, p in model.named_parameters()}
+
+
+def aliases(model: nn.Module) -> dict[str, tuple[str, ...]]:
+    """All names of each parameter, under the first; a tied parameter has several.
+
+    >>> tied = nn.ModuleDict({"embed": nn.Linear(2, 2, bias=False)})
+    >>> tied["head"] = nn.Linear(2, 2, bias=False)
+    >>> tied["head"].weight = tied["embed"].weight
+    >>> aliases(tied)
+    {'embed.weight': ('embed.weight', 'head.weight')}
+    """
+    names: dict[int, list[str]] = {}
+    for name, p in model.named_parameters(remove_duplicate=False):
+        names.setdefault(id(p), []).append(canonical(name))
+    return {found[0]: tuple(found) for found in names.values()}
+
+
+def select(pattern: str, names: Mapping[str, Iterable[str]], *, argument: str) -> list[str]:
+    """Return the parameters of which some name matches the shell glob `pattern`.
+
+    Raises:
+        NoParameterSelected: nothing matches; the message shows the last names of the model, where heads are.
+
+    >>> select("*.bias", {"fc.weight": ("fc.weight",), "fc.bias": ("fc.bias",)}, argument="new")
+    ['fc.bias']
+
+    """
+    found = [name for name, others in names.items() if any(fnmatchcase(other, pattern) for other in others)]
+    if not found:
+        last = ", ".join(f"`{name}`" for name in list(names)[-4:])
+        raise NoParameterSelected(
+            f"`{argument}={pattern!r}` selects no parameter",
+            why="patterns are shell globs over `model.named_parameters()`",
+            fix=f"this model's last parameters are {last}",
+        )
+    return found

@@ -1,0 +1,124 @@
+"""Penalty: what every Ω(δ) can do, alone and over a model's tensors in place."""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from tether.errors import PlanError
+
+Reference = Literal["source", "zero"]
+
+
+class Penalty(ABC):
+    """A convex penalty of the displacement δ, zero at δ = 0.
+
+    A member of the family is a frozen dataclass. `value`, `grad` and `prox` take one displacement tensor;
+    `add_gradient_` and `prox_` act in place on lists of weights, and a member overrides them where that saves memory.
+    """
+
+    elementwise: ClassVar[bool] = True
+    coupled: ClassVar[bool] = True
+    """Whether it has a gradient to add; a constraint has only a projection."""
+
+    @abstractmethod
+    def value(self, delta: Float[Tensor, "*shape"]) -> Float[Tensor, ""]:
+        """Ω(δ)."""
+
+    @abstractmethod
+    def grad(self, delta: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        """∇Ω(δ), and where there is a kink the subgradient of least norm."""
+
+    @abstractmethod
+    def prox(self, delta: Float[Tensor, "*shape"], step: float | Tensor) -> Float[Tensor, "*shape"]:
+        """Argmin over x of step·Ω(x) + ½‖x − δ‖²."""
+
+    @abstractmethod
+    def scaled(self, factor: float) -> "Penalty":
+        """Factor · Ω."""
+
+    @property
+    @abstractmethod
+    def null(self) -> bool:
+        """Whether it is zero everywhere."""
+
+    def add_gradient_(
+        self,
+        grads: Sequence[Tensor],
+        weights: Sequence[Tensor],
+        references: Sequence[Tensor] | None,
+        scale: float | Tensor = 1.0,
+    ) -> None:
+        """Grads += scale · ∇Ω(weights − references); no references means zero."""
+        for i, (g, w) in enumerate(zip(grads, weights, strict=True)):
+            delta = w if references is None else w - references[i]
+            g.add_(self.grad(delta) * scale)
+
+    def prox_(self, weights: Sequence[Tensor], references: Sequence[Tensor] | None, step: float | Tensor) -> None:
+        """Weights ← references + prox(weights − references); a step tensor that is 0 changes no bit."""
+        for i, w in enumerate(weights):
+            moved = self.prox(w, step) if references is None else references[i] + self.prox(w - references[i], step)
+            w.copy_(torch.where(step > 0, moved, w) if isinstance(step, Tensor) else moved)
+
+    def relative_pull(self, weight: Float[Tensor, "*shape"], step: float) -> float:
+        """The median share by which a prox step shrinks a displacement as large as the weight; ∞ for zeros alone."""
+        delta = weight.detach().double()
+        there = delta != 0
+        moved = (delta - self.prox(delta, step))[there] / delta[there]
+        return float(moved.median()) if moved.numel() else math.inf
+
+    def toward(self, reference: Reference) -> "Pull":
+        """Say what the displacement is measured from: `"source"` or `"zero"`."""
+        return Pull(self, reference)
+
+    def __add__(self, other: "Penalty") -> "Penalty":
+        from tether.penalties.sums import add
+
+        return add(self, other) if isinstance(other, Penalty) else NotImplemented
+
+    def __mul__(self, factor: float) -> "Penalty":
+        return self.scaled(float(factor)) if isinstance(factor, int | float) else NotImplemented
+
+    __rmul__ = __mul__
+
+
+@dataclass(frozen=True)
+class Pull:
+    """A penalty together with what it pulls to.
+
+    Raises:
+        PlanError: the reference is neither `source` nor `zero`.
+
+    """
+
+    penalty: Penalty
+    reference: Reference
+
+    def __post_init__(self) -> None:
+        if self.reference not in ("source", "zero"):
+            raise PlanError(f"no reference is called {self.reference!r}", fix='toward("source") or toward("zero")')
+
+    def scaled(self, factor: float) -> "Pull":
+        """The same pull with every strength multiplied."""
+        return Pull(self.penalty.scaled(factor), self.reference)
+
+    def __repr__(self) -> str:
+        inner = f"({self.penalty})" if "+" in repr(self.penalty) else repr(self.penalty)
+        return f'{inner}.toward("{self.reference}")'
+
+
+def checked_strength(name: str, strength: float) -> float:
+    """Refuse a strength that is negative or not finite.
+
+    Raises:
+        PlanError: it is.
+
+    """
+    if not (isinstance(strength, int | float) and math.isfinite(strength) and strength >= 0):
+        raise PlanError(f"`{name}({strength!r})`: a strength is a finite number, 0 or more")
+    return float(strength)

@@ -1,0 +1,37 @@
+import pytest
+import torch
+
+from tether.errors import PlanError
+from tether.penalties.base import Penalty, Pull
+from tether.penalties.l1 import L1
+from tether.penalties.l2 import L2
+
+
+def test_the_interface_is_never_built():
+    with pytest.raises(TypeError, match="abstract"):
+        Penalty()
+
+
+def test_a_penalty_and_its_reference_are_a_pull():
+    assert L2(1.0).toward("zero") == Pull(L2(1.0), "zero")
+    assert L2(1.0).toward("zero").scaled(0.5) == Pull(L2(0.5), "zero")
+    assert repr((L2(1.0) + L1(0.5)).toward("source")) == '(L2(1.0) + L1(0.5)).toward("source")'
+
+
+def test_an_unknown_reference_is_refused():
+    with pytest.raises(PlanError, match=r'toward\("source"\)'):
+        L2(1.0).toward("start")
+
+
+def test_a_penalty_is_a_value():
+    with pytest.raises(AttributeError):
+        L2(1.0).strength = 2.0
+    assert {L2(1.0): "a"}[L2(1.0)] == "a"
+
+
+def test_a_strength_becomes_a_float():
+    assert repr(L2(1)) == "L2(1.0)"
+
+
+def test_the_pull_on_a_displacement_of_zeros_needs_no_precision():
+    assert L1(1e-12).relative_pull(torch.zeros(3), 1e-6) == float("inf")
