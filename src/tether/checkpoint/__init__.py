@@ -1,0 +1,1 @@
+"""Checkpoints: where source parameters come from, and what is known of them."""
