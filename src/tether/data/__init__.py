@@ -1,0 +1,1 @@
+"""Labelled pictures: where they lie, how they are split, decoded and augmented."""

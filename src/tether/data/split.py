@@ -1,0 +1,139 @@
+"""Split: which pictures are trained on, chosen on, and tested on once."""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from math import floor
+
+import numpy as np
+from jaxtyping import Int64
+
+from tether.data.pictures import Pictures
+from tether.errors import DataError, SettingsError
+from tether.spec import DataSpec
+
+VALIDATION = 0.2
+ENOUGH_TO_VALIDATE = 10
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Indices of the training, validation and test pictures, ascending, and sentences about how they were chosen."""
+
+    train: Int64[np.ndarray, " train"]
+    validation: Int64[np.ndarray, " validation"]
+    test: Int64[np.ndarray, " test"]
+    notes: tuple[str, ...]
+    names: tuple[str, ...] = field(repr=False)
+
+    def to_json(self) -> dict[str, list[str]]:
+        """List the names of each part, and the notes, as a run folder keeps them."""
+        parts = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {**{part: [self.names[i] for i in indices] for part, indices in parts.items()}, "notes": [*self.notes]}
+
+    def __str__(self) -> str:
+        counts = f"{len(self.train):,} train · {len(self.validation):,} validation · {len(self.test):,} test"
+        return "\n".join([counts, *self.notes])
+
+
+def split(pictures: Pictures, spec: DataSpec, seed: int) -> Split:
+    """Split class by class; parts that the data has of its own are kept as they are.
+
+    The pictures of a class queue in the order of the SHA-256 of the seed and their names. Test takes the first ones,
+    training the last, and validation the very last of these. So every machine splits alike, the training pictures of a
+    smaller `per_class` are among those of a larger one, and a picture added or left out moves no other.
+
+    Raises:
+        DataError: a class has too few pictures; the message names it.
+        SettingsError: a share leaves nothing to train on.
+
+    >>> from tether.data.loading import load
+    >>> print(split(load("digits"), DataSpec(path="digits", per_class=2), seed=0))
+    20 train · 0 validation · 1,777 test
+    No validation part: class `0` has 2 training pictures, fewer than 10, so epochs are fixed and the last one is taken.
+    """
+    for name, share in (("test", spec.test), ("validation", spec.validation)):
+        if share == 1:
+            raise SettingsError(f"data.{name} = 1 leaves nothing to train on", fix="give a share below 1")
+    queues = _queues(pictures, pictures.own("train"), seed)
+    training, test, test_notes = _tested(pictures, spec, queues)
+    train, validation, notes = _validated(pictures, spec, training)
+    return Split(_gathered(train), validation, test, (*test_notes, *notes), pictures.names)
+
+
+Queues = list[Int64[np.ndarray, " n"]]
+Cut = tuple[Queues, Int64[np.ndarray, " m"], list[str]]
+
+
+def _tested(pictures: Pictures, spec: DataSpec, queues: Queues) -> Cut:
+    """Return the training pictures by class, the test pictures, and notes."""
+    own = pictures.own("test")
+    if spec.per_class is not None:
+        _need(pictures, queues, spec.per_class + (not len(own)), f"per_class = {spec.per_class}")
+        training = [queue[-spec.per_class :] for queue in queues]
+    elif len(own):
+        training = queues
+    else:
+        _need(pictures, queues, 2 if spec.test else 1, f"test = {spec.test}")
+        training = [queue[_share(len(queue), spec.test) :] for queue in queues]
+    rest = _gathered(queue[: len(queue) - len(kept)] for queue, kept in zip(queues, training, strict=True))
+    if not len(own):
+        return training, rest, [] if len(rest) else ["No test part: data.test is 0."]
+    notes = ["The test part is the data's own."]
+    if len(rest):
+        notes.append(f"Training pictures left out by per_class = {spec.per_class}: {len(rest):,}.")
+    return training, own, notes
+
+
+def _validated(pictures: Pictures, spec: DataSpec, training: Queues) -> Cut:
+    """Return the pictures that stay for training by class, the validation pictures, and notes."""
+    own = pictures.own("validation")
+    if len(own):
+        unused = "" if spec.validation is None else f", and data.validation = {spec.validation} is not used"
+        return training, own, [f"The validation part is the data's own{unused}."]
+    share, why = _validation_share(pictures, spec, training)
+    if not share:
+        return training, own, [f"No validation part: {why}, so epochs are fixed and the last one is taken."]
+    _need(pictures, training, 2, f"validation = {share}")
+    cuts = [len(queue) - _share(len(queue), share) for queue in training]
+    train = [queue[:cut] for queue, cut in zip(training, cuts, strict=True)]
+    return train, _gathered(queue[cut:] for queue, cut in zip(training, cuts, strict=True)), []
+
+
+def _validation_share(pictures: Pictures, spec: DataSpec, training: Queues) -> tuple[float, str]:
+    if spec.validation is not None:
+        return spec.validation, "data.validation is 0"
+    least = min(range(len(training)), key=lambda label: len(training[label]))
+    if len(training[least]) >= ENOUGH_TO_VALIDATE:
+        return VALIDATION, ""
+    count = len(training[least])
+    few = f"{count} training picture{'s' * (count > 1)}"
+    return 0.0, f"class `{pictures.classes[least]}` has {few}, fewer than {ENOUGH_TO_VALIDATE}"
+
+
+def _need(pictures: Pictures, queues: Queues, least: int, setting: str) -> None:
+    short = [label for label, queue in enumerate(queues) if len(queue) < least]
+    if short:
+        more = f", and so have {len(short) - 1} more" if len(short) > 1 else ""
+        raise DataError(
+            f"class `{pictures.classes[short[0]]}` has too few pictures to train on ({len(queues[short[0]])}){more}",
+            why=f"data.{setting} needs at least {least} in every class",
+            fix=f"lower data.{setting.partition(' ')[0]}, or add pictures of this class",
+        )
+
+
+def _share(count: int, share: float) -> int:
+    """Round a share of a class, and leave one or more on both sides."""
+    return min(max(floor(count * share + 0.5), 1), count - 1) if share else 0
+
+
+def _queues(pictures: Pictures, pool: Int64[np.ndarray, " n"], seed: int) -> Queues:
+    def place(index: int) -> bytes:
+        return hashlib.sha256(f"{seed}/{pictures.names[index]}".encode(errors="surrogateescape")).digest()
+
+    queue = np.array(sorted(pool.tolist(), key=place), dtype=np.int64)
+    return [queue[pictures.labels[queue] == label] for label in range(len(pictures.classes))]
+
+
+def _gathered(queues: Iterable[Int64[np.ndarray, " n"]]) -> Int64[np.ndarray, " m"]:
+    return np.sort(np.concatenate([*queues]))

@@ -1,0 +1,124 @@
+"""Build a network from its spec: one of ours, timm's, or any by its dotted name."""
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import Any, Protocol, runtime_checkable
+
+from torch import nn
+
+from tether.errors import MissingExtra, SettingsError
+from tether.registry import Registry, did_you_mean
+from tether.spec import ModelSpec
+
+MODELS: Registry[Callable[..., nn.Module]] = Registry("model")
+TIMM = "timm:"
+
+
+@runtime_checkable
+class HasClassifier(Protocol):
+    """A network that tells its head, as timm's do."""
+
+    def get_classifier(self) -> nn.Module:
+        """Return the head."""
+
+
+def build(spec: ModelSpec, num_classes: int, channels: int | None = None) -> nn.Module:
+    """Make the network that `spec` names, with random weights.
+
+    Args:
+        channels: of the pictures; the network's own default when not given. A network by dotted name is not told it.
+
+    Raises:
+        SettingsError: no network has this name, or it does not take these arguments.
+        MissingExtra: the name is timm's, and timm is not installed.
+
+    >>> build(ModelSpec(name="digits-cnn"), num_classes=3).head
+    Linear(in_features=64, out_features=3, bias=True)
+    """
+    if spec.name.startswith(TIMM):
+        depth = {} if channels is None else {"in_chans": channels}
+        return _call(_timm(spec.name.removeprefix(TIMM)), spec, {"num_classes": num_classes, **depth})
+    if ":" in spec.name:
+        return _call(_dotted(spec.name), spec, {"num_classes": num_classes})
+    depth = {} if channels is None else {"in_channels": channels}
+    return _call(_own(spec.name), spec, {"num_classes": num_classes, **depth})
+
+
+def classifier_name(model: nn.Module) -> str:
+    """Name the head: what the network tells, else its last linear layer.
+
+    Raises:
+        SettingsError: there is neither.
+
+    >>> classifier_name(nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 2)))
+    '2'
+    """
+    told = model.get_classifier() if isinstance(model, HasClassifier) else None
+    modules: dict[str, nn.Module] = dict(model.named_modules())
+    heads = [name for name, module in modules.items() if module is told and any(True for _ in module.parameters())]
+    linear = [name for name, module in modules.items() if isinstance(module, nn.Linear)]
+    if not heads + linear:
+        raise SettingsError(
+            f"`{type(model).__name__}` has no head that could be found",
+            why="it has neither `get_classifier()` nor a linear layer",
+            fix="give the network a method `get_classifier()` that returns its head",
+        )
+    return heads[0] if heads else linear[-1]
+
+
+def _own(name: str) -> Callable[..., nn.Module]:
+    from tether.models import cifar_resnet, digits_cnn  # noqa: F401 - they enter themselves
+
+    return MODELS[name]
+
+
+def _timm(name: str) -> Callable[..., nn.Module]:
+    try:
+        import timm
+    except ModuleNotFoundError as error:
+        raise MissingExtra("timm", "vision") from error
+    if not timm.is_model(name):
+        near = did_you_mean(name.partition(".")[0], timm.list_models())
+        fix = near if near.startswith("did you mean") else "`timm.list_models()` lists all names"
+        raise SettingsError(f"timm has no model named `{name}`", fix=fix)
+
+    def create(**settings: Any) -> nn.Module:
+        model: nn.Module = timm.create_model(name, pretrained=False, **settings)
+        return model
+
+    return create
+
+
+def _dotted(name: str) -> Callable[..., nn.Module]:
+    place, _, attribute = name.partition(":")
+    try:
+        found = getattr(import_module(place), attribute)
+    except Exception as error:  # another's module may fail in any way as it is imported
+        raise SettingsError(
+            f"`model.name = {name!r}` cannot be imported: {type(error).__name__}: {error}",
+            fix="write `package.module:Callable`, and PYTHONPATH=. before the command if the module is in this folder",
+        ) from error
+    if not callable(found):
+        raise SettingsError(f"`{name}` is a {type(found).__name__}, which cannot be called to make a network")
+    return found  # type: ignore[no-any-return]
+
+
+def _call(make: Callable[..., nn.Module], spec: ModelSpec, told: Mapping[str, Any]) -> nn.Module:
+    twice = sorted(told.keys() & spec.args.keys())
+    if twice:
+        raise SettingsError(
+            f"`model.args` sets {', '.join(f'`{name}`' for name in twice)}",
+            why="Tether sets it from the data",
+            fix="leave it out of `model.args`",
+        )
+    try:
+        model = make(**told, **spec.args)
+    except Exception as error:  # another's network may fail in any way as it is made
+        given = ", ".join(f"{name}={value!r}" for name, value in {**told, **spec.args}.items())
+        raise SettingsError(
+            f"`{spec.name}` cannot be made with {given}: {type(error).__name__}: {error}",
+            fix="change [model.args] to arguments that it takes",
+        ) from error
+    if not isinstance(model, nn.Module):
+        raise SettingsError(f"`{spec.name}` made a {type(model).__name__}, not a `torch.nn.Module`")
+    return model
