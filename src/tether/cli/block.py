@@ -1,0 +1,67 @@
+"""A refusal as one block: error, why, fix; and which exception is whose fault."""
+
+import errno
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import Any
+
+from tether.errors import MachineError, SettingsError, TetherError
+from tether.files import DISK_FAILURES, write_refusal
+
+
+def block(error: TetherError) -> str:
+    r"""Render a refusal; what could move the cursor or pass for a line of its own is escaped.
+
+    >>> print(block(TetherError("no file `a\x1b[2J`", why="it is\nelsewhere", fix="ls")))
+    error: no file `a\x1b[2J`
+    why: it is
+      elsewhere
+    fix: ls
+    """
+    lines = (("error", error.what), ("why", error.why), ("fix", error.fix))
+    return "\n".join(f"{label}: {_escaped(text)}" for label, text in lines if text)
+
+
+def usage_refusal(error: Any, command: str) -> SettingsError:
+    """Turn a usage error of the command line's library into ours, with the nearest option or where to read on."""
+    read_on = f"`{command} --help` shows what it takes"
+    if type(error).__name__ == "NoSuchOption" and error.ctx:
+        near = _near(error.option_name, _options(error.ctx))
+        return SettingsError(f"there is no option `{error.option_name}`", fix=near or read_on)
+    what = " ".join(error.format_message().split()).rstrip(".")
+    return SettingsError(f"{what[:1].lower()}{what[1:]}", fix=read_on)
+
+
+def machine_failure(error: Exception) -> TetherError | None:
+    """Say which part of the machine failed, or None where it is not the machine's fault."""
+    if isinstance(error, OSError) and error.errno in DISK_FAILURES:
+        return write_refusal(error, error.filename or "a file")
+    if _is_out_of_memory(error):
+        return MachineError(
+            f"out of memory: {str(error).splitlines()[0] if str(error) else type(error).__name__}",
+            why="the model and one batch do not fit",
+            fix="a smaller `train.batch_size` or `preprocessing.size`, or a machine with more memory",
+        )
+    return None
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    # torch is not imported to name its class: where it is not loaded, it did not raise; on CPU it has no class
+    on_cpu = isinstance(error, RuntimeError) and "DefaultCPUAllocator: " in str(error)
+    no_memory = isinstance(error, OSError) and error.errno == errno.ENOMEM
+    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or on_cpu or no_memory
+
+
+def _options(context: Any) -> list[str]:
+    params = context.command.get_params(context)
+    return [name for param in params for name in (*param.opts, *param.secondary_opts) if name.startswith("-")]
+
+
+def _near(name: str, known: Iterable[str]) -> str:
+    found = get_close_matches(name, sorted(known), n=1, cutoff=0.6)
+    return f"did you mean `{found[0]}`?" if found else ""
+
+
+def _escaped(text: str) -> str:
+    shown = (c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+    return "".join(shown).replace("\n", "\n  ")

@@ -1,0 +1,34 @@
+"""`tether predict`: classes of pictures as CSV."""
+
+import csv
+import io
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def predict(
+    run: Annotated[Path, typer.Argument(help="Run folder of a fit.")],
+    pictures: Annotated[list[Path], typer.Argument(help="Files, or folders of pictures.")],
+    out: Annotated[Path | None, typer.Option(help="CSV file.", show_default="standard output")] = None,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave unreadable pictures out.")] = False,
+) -> None:
+    """Classify pictures with the model of a run: CSV of path, class, probability.
+
+    \b
+    tether predict runs/flowers photos/ > classes.csv
+    tether predict runs/latest one.jpg another.png --out classes.csv
+    """
+    from tether.engine.predict import predict as classify
+    from tether.files import write_durably
+
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["path", "class", "probability"])
+    for found in classify(run, pictures, skip_bad=skip_bad):
+        writer.writerow([found.path, found.label, f"{found.probability:.4f}"])
+    if out is None:
+        typer.echo(text.getvalue(), nl=False)
+    else:
+        write_durably(out, text.getvalue())

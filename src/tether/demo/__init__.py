@@ -1,0 +1,1 @@
+"""The article's question on real digits, in under a minute."""

@@ -1,0 +1,182 @@
+"""From a spec to the objects of a run: the only place where they are put together."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from tether.anchor import Anchor
+from tether.binding import Tether
+from tether.checkpoint.checkpoint import Checkpoint
+from tether.checkpoint.resolve import load as load_checkpoint
+from tether.data.augment import default_kind
+from tether.data.loading import load as load_pictures
+from tether.data.split import split
+from tether.engine.preprocess import check_padding, settle
+from tether.errors import SettingsError
+from tether.matching.transfer import Transfer, transfer
+from tether.models.build import build as build_model
+from tether.models.build import classifier_name
+from tether.params.select import parameters
+from tether.penalties.frozen import Frozen
+from tether.penalties.plan import Plan
+from tether.penalties.presets import preset
+from tether.penalties.text import parse
+from tether.spec import PlanSpec, RunSpec
+from tether.tasks.image import ImageTask
+
+SMALL_NET = 1_000_000
+RATES = {("adamw", False): 1e-3, ("adamw", True): 3e-4, ("sgd", False): 1e-2, ("sgd", True): 3e-3}
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """All that one run needs, with every choice made and written into its spec."""
+
+    spec: RunSpec
+    task: ImageTask
+    model: nn.Module
+    source: Checkpoint | None
+    moved: Transfer | None
+    leash: Tether
+
+    def train_mode(self) -> None:
+        """Train, except that normalisation layers of the source keep its statistics where the spec says so."""
+        self.model.train()
+        if self.moved is not None and self.spec.batchnorm == "source":
+            for name in self.moved.transferred_norms:
+                self.model.get_submodule(name).eval()
+
+
+def build(spec: RunSpec) -> Job:
+    """Make every object of a run; nothing is trained and nothing written.
+
+    Raises:
+        InputError: whatever is wrong with data, source, network, plan or settings.
+
+    """
+    spec = _consistent(spec)
+    source = load_checkpoint(spec.source.path) if spec.source else None
+    pictures = load_pictures(spec.data.path, skip_bad=spec.data.skip_bad)
+    parts = split(pictures, spec.data, spec.seed)
+    spec = spec.model_copy(update={"preprocessing": settle(spec, source, pictures, parts)})
+    spec = _settled(spec)
+    torch.manual_seed(spec.seed)
+    model = build_model(spec.model, len(pictures.classes), spec.preprocessing.channels)
+    if source is not None:
+        check_padding(spec.model, model, spec.preprocessing.padding)
+    spec = _on_machine(spec, model)
+    moved = None if source is None else _transfer(spec, source, model, pictures.classes)
+    device = torch.device(spec.device or "cpu")
+    model.to(device)
+    anchor = moved.anchor if moved else Anchor({}, dict.fromkeys(parameters(model)))
+    leash = Tether(model, anchor, plan(spec.plan))
+    _freeze(leash)
+    return Job(spec, ImageTask.of(spec, pictures, parts), model, source, moved, leash)
+
+
+def plan(spec: PlanSpec) -> Plan:
+    """The plan that a spec describes.
+
+    Raises:
+        SettingsError, PlanError: an unknown preset or argument, or an expression that is no penalty.
+
+    >>> print(plan(PlanSpec(preset="l2_sp", args={"alpha": 0.5}, scale=2)))
+    l2_sp · transferred → source: L2(1.0) · new → zero: L2(0.02) · by gradient
+
+    """
+    overrides = {glob: parse(text) for glob, text in spec.overrides.items()}
+    if spec.preset is not None:
+        base = preset(spec.preset, spec.args)
+        made = Plan(base.transferred, base.new, overrides, spec.via or base.via, base.name)
+    else:
+        transferred, new = (parse(text or "none") for text in (spec.transferred, spec.new))
+        made = Plan(transferred, new, overrides, spec.via or "prox")
+    return made if spec.scale == 1 else made.scaled(spec.scale)
+
+
+def read_classes(path: str | None) -> tuple[str, ...] | None:
+    """Class names, one a line.
+
+    Raises:
+        SettingsError: the file is absent, empty, or names a class twice.
+
+    """
+    if path is None:
+        return None
+    try:
+        names = tuple(line.strip() for line in Path(path).read_text(encoding="utf-8-sig").splitlines() if line.strip())
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"`source.classes = {path!r}` cannot be read: {error}") from None
+    if not names or len(set(names)) < len(names):
+        what = "names no class" if not names else "names a class twice"
+        raise SettingsError(f"`{path}` {what}", fix="one class name a line, in the order of the source's head")
+    return names
+
+
+def _consistent(spec: RunSpec) -> RunSpec:
+    if spec.plan.preset is None and spec.plan.transferred is None and spec.plan.new is None:
+        chosen = "l2_sp" if spec.source else "none"
+        spec = spec.model_copy(update={"plan": spec.plan.model_copy(update={"preset": chosen})})
+    if spec.probe and spec.source is None:
+        raise SettingsError("`probe` needs a source", why="it measures the source's features", fix="--source …")
+    return spec
+
+
+def _settled(spec: RunSpec) -> RunSpec:
+    prepared = spec.preprocessing
+    assert prepared.size is not None and prepared.channels is not None
+    return spec.replace(
+        {
+            "data.augment": spec.data.augment or default_kind(prepared.size, prepared.channels),
+            "optimizer.lr": spec.optimizer.lr or RATES[spec.optimizer.name, spec.source is not None],
+        }
+    )
+
+
+def _on_machine(spec: RunSpec, model: nn.Module) -> RunSpec:
+    small = sum(p.numel() for p in model.parameters()) < SMALL_NET
+    device = spec.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise SettingsError("`device = cuda`, and torch finds no accelerator here", fix="--device cpu")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return spec.replace({"threads": spec.threads or (1 if small else cores), "device": device})
+
+
+def _transfer(spec: RunSpec, source: Checkpoint, model: nn.Module, classes: tuple[str, ...]) -> Transfer:
+    settings = spec.source
+    assert settings is not None
+    head = classifier_name(model)
+    moved = transfer(
+        source,
+        into=model,
+        by=settings.by,
+        rename=settings.rename,
+        exclude=settings.exclude,
+        coverage=settings.coverage,
+        source_classes=read_classes(settings.classes),
+        target_classes=classes,
+        head=head,
+    )
+    _start_at_zero(model.get_submodule(head), moved)
+    return moved
+
+
+@torch.no_grad()
+def _start_at_zero(head: nn.Module, moved: Transfer) -> None:
+    """New rows of the head start at zero: a network's own start may drown the source's features in its first steps."""
+    names = {id(p): name for name, p in parameters(moved.model).items()}
+    for parameter in head.parameters():
+        name = names[id(parameter)]
+        if name in moved.anchor.new:
+            mask = moved.anchor.new[name]
+            parameter[slice(None) if mask is None else mask] = 0.0
+
+
+def _freeze(leash: Tether) -> None:
+    """Spare the gradients of parameters that may not move at all."""
+    for part in leash.parts:
+        if isinstance(part.pull.penalty, Frozen) and part.rows is None:
+            part.parameter.requires_grad_(False)

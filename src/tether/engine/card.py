@@ -1,0 +1,54 @@
+"""The model card: what a trained model is, where it comes from and what held it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from tether.spec import RunSpec
+
+TEMPLATE = """\
+# {{ spec.model.name }} on {{ spec.data.path }}
+
+{{ "Fine-tuned" if spec.source else "Trained from scratch" }} by Tether {{ version }}\
+{% if spec.source %} from `{{ spec.source.path }}`{% endif %}, seed {{ spec.seed }}.
+
+| | |
+|---|---|
+| classes | {{ classes | join(", ") }} |
+| input | {{ prepared.size }} × {{ prepared.size }} pixels, {{ prepared.channels }} channels, \
+mean {{ prepared.mean | join(", ") }}, std {{ prepared.std | join(", ") }} |
+| training | {{ spec.optimizer.name }}, peak rate {{ spec.optimizer.lr }}, {{ outcome.epochs }} epochs of batches of \
+{{ spec.train.batch_size }}, augmentation {{ spec.data.augment }} |
+| BatchNorm statistics of transferred layers | {{ spec.batchnorm }} |
+| epoch taken | {{ outcome.epoch_taken }}, chosen on {{ outcome.chosen_on }} |
+{%- if outcome.test %}
+| test accuracy | {{ "%.4f" | format(outcome.test.accuracy) }} on {{ outcome.test.count }} pictures, \
+95 % interval over pictures {{ "%.4f" | format(outcome.test.low) }} to {{ "%.4f" | format(outcome.test.high) }} |
+{%- endif %}
+{%- if outcome.probe and outcome.probe.accuracy %}
+| linear probe on the source's features | {{ "%.4f" | format(outcome.probe.accuracy) }} |
+{%- endif %}
+{%- if outcome.retention %}
+| accuracy on the source task | {{ "%.4f" | format(outcome.retention.kept) }}; the source itself \
+{{ "%.4f" | format(outcome.retention.source) }} |
+{%- endif %}
+
+What held it:
+
+```text
+{{ summary }}
+```
+
+One run of one seed says little about a method; `spec.toml` runs it again.
+"""
+
+
+def card(spec: RunSpec, classes: tuple[str, ...], outcome: Mapping[str, Any], summary: str) -> str:
+    """Markdown for the README of a run folder."""
+    from jinja2 import Environment
+
+    from tether import __version__
+
+    template = Environment(autoescape=False, keep_trailing_newline=True).from_string(TEMPLATE)
+    return template.render(
+        spec=spec, prepared=spec.preprocessing, classes=classes, outcome=outcome, summary=summary, version=__version__
+    )

@@ -1,0 +1,62 @@
+"""Measure a finished run again: on its own test pictures, or on others with its classes."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from tether.data.loading import load as load_pictures
+from tether.data.pictures import Pictures
+from tether.engine.evaluate import Scores, score
+from tether.engine.trained import Trained
+from tether.errors import DataError
+from tether.tasks.image import still_batches
+
+
+def measure(run: Path | str, data: str | None = None, *, skip_bad: bool = False) -> Scores:
+    """Scores of a run's model on its own test pictures, or on all pictures of `data`.
+
+    Raises:
+        CheckpointError: the run holds no usable model.
+        DataError: pictures are absent or changed, or of classes that the model does not know.
+    """
+    trained = Trained.load(run)
+    pictures = load_pictures(data or trained.spec.data.path, skip_bad=skip_bad or trained.spec.data.skip_bad)
+    chosen = np.arange(len(pictures)) if data else _test_part(Path(run), pictures)
+    pictures = labelled_as(pictures, trained.classes, data or trained.spec.data.path)
+    return score(trained.model, still_batches(pictures, chosen, trained.spec))
+
+
+def labelled_as(pictures: Pictures, classes: tuple[str, ...], place: str) -> Pictures:
+    """The pictures with labels as a model's head counts its classes.
+
+    Raises:
+        DataError: a class is not one of the model's.
+    """
+    if strange := [name for name in pictures.classes if name not in classes]:
+        raise DataError(
+            f"`{place}` has the class `{strange[0]}`, which the model does not know",
+            why=f"its classes are {', '.join(classes[:10])}{', …' if len(classes) > 10 else ''}",
+            fix="rename the class folders, or correct the file of class names",
+        )
+    numbers = np.array([classes.index(name) for name in pictures.classes])
+    return replace(pictures, labels=numbers[pictures.labels], classes=classes)
+
+
+def _test_part(run: Path, pictures: Pictures) -> np.ndarray:
+    try:
+        names = json.loads((run / "split.json").read_text(encoding="utf-8"))["test"]
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(
+            f"`{run / 'split.json'}` cannot be read: {error}", fix="--data with labelled pictures"
+        ) from None
+    if not names:
+        raise DataError(f"`{run}` has no test pictures", fix="--data with labelled pictures")
+    index = {name: number for number, name in enumerate(pictures.names)}
+    if missing := [name for name in names if name not in index]:
+        raise DataError(
+            f"{len(missing)} of {len(names)} test pictures are not there any more, `{missing[0]}` first",
+            fix="restore the data, or --data with other labelled pictures",
+        )
+    return np.array([index[name] for name in names], dtype=np.int64)

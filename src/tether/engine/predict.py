@@ -1,0 +1,61 @@
+"""Predict: the class of pictures that nobody has labelled."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from tether.data.check import readable
+from tether.data.images import Images, normalise
+from tether.data.pictures import Pictures
+from tether.engine.trained import Trained
+from tether.errors import DataError
+from tether.tasks.image import EVALUATION_BATCH
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The most probable class of one picture."""
+
+    path: str
+    label: str
+    probability: float
+
+
+def predict(run: Path | str, places: Sequence[Path | str], *, skip_bad: bool = False) -> Iterator[Prediction]:
+    """Classify files, and all pictures below folders, with the model of a run; in order of name.
+
+    Raises:
+        CheckpointError: the run holds no usable model.
+        DataError: a place is absent or holds no picture, or a picture cannot be read and `skip_bad` is not set.
+    """
+    trained = Trained.load(run)
+    paths = [path for place in places for path in _pictures(Path(place))]
+    names = [str(path) for path in dict.fromkeys(paths)]
+    found = Pictures.of_files(Path(), names, [""] * len(names), classes=[""])
+    return _classified(trained, readable(found, skip_bad=skip_bad))
+
+
+@torch.no_grad()
+def _classified(trained: Trained, pictures: Pictures) -> Iterator[Prediction]:
+    prepared = trained.spec.preprocessing
+    for start in range(0, len(pictures), EVALUATION_BATCH):
+        chunk = torch.arange(start, min(start + EVALUATION_BATCH, len(pictures))).numpy()
+        batch = normalise(Images(pictures, chunk, prepared).batch(chunk), prepared.mean or (), prepared.std or ())
+        best = trained.model(batch).softmax(1).max(1)
+        for index, probability, label in zip(chunk, best.values, best.indices, strict=True):
+            yield Prediction(pictures.names[index], trained.classes[int(label)], float(probability))
+
+
+def _pictures(place: Path) -> list[Path]:
+    if place.is_file():
+        return [place]
+    if not place.exists():
+        raise DataError(f"there is no file or folder `{place}`")
+    found = sorted(path for path in place.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    if not found:
+        raise DataError(f"`{place}` holds no picture", fix=f"files ending in {', '.join(sorted(SUFFIXES))}")
+    return found

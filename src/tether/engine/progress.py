@@ -1,0 +1,40 @@
+"""Progress on a terminal: a bar with rate and time left; nothing where nobody looks."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+
+class Advance(Protocol):
+    """Called after each step."""
+
+    def __call__(self, told: str) -> None:
+        """Move on by one step and show `told`."""
+
+
+@contextmanager
+def progress(total: int, what: str, *, quiet: bool | None = None) -> Iterator[Advance]:
+    """Show a bar on stderr while it is a terminal, unless `quiet`."""
+    if quiet or (quiet is None and not sys.stderr.isatty()):
+        yield lambda told: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[told]}", markup=False),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=total, told="", rate="")
+
+        def advance(told: str) -> None:
+            speed = bar.tasks[0].speed
+            bar.update(task, advance=1, told=told, rate=f"{speed:.1f} steps/s" if speed else "")
+
+        yield advance

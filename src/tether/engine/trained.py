@@ -1,0 +1,89 @@
+"""Trained: a model as a run folder keeps it, with its classes and preprocessing."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from tether.anchor import Anchor
+from tether.checkpoint.description import KEY
+from tether.checkpoint.resolve import load
+from tether.errors import CheckpointError
+from tether.files import write_durably
+from tether.models.build import build as build_model
+from tether.spec import RunSpec
+
+WEIGHTS, REFERENCE = "model.safetensors", "reference.safetensors"
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """A model ready to predict.
+
+    Args:
+        spec: the spec of its run, with every choice made.
+
+    """
+
+    model: nn.Module
+    classes: tuple[str, ...]
+    spec: RunSpec
+    digest: str
+
+    @classmethod
+    def load(cls, run: Path | str) -> "Trained":
+        """Read the model of a run folder.
+
+        Raises:
+            CheckpointError: the folder is no finished run, or its weights are not those that its manifest names.
+
+        """
+        folder = Path(run)
+        found = load(folder)
+        if found.classes is None or found.preprocessing is None or found.digest is None:
+            raise CheckpointError(f"`{folder / WEIGHTS}` does not say its classes and preprocessing")
+        spec = RunSpec.from_toml(folder / "spec.toml")
+        model = build_model(spec.model, len(found.classes), found.preprocessing.channels)
+        try:
+            model.load_state_dict(dict(found.tensors))
+        except RuntimeError as error:
+            raise CheckpointError(
+                f"`{folder / WEIGHTS}` does not fit `{spec.model.name}`", why=str(error).splitlines()[-1].strip()
+            ) from None
+        return cls(model.eval(), found.classes, spec, found.digest)
+
+
+def save_model(folder: Path, state: dict[str, Tensor], spec: RunSpec, classes: tuple[str, ...], plan: str) -> None:
+    """Write the weights, with what is needed to use them, into one safetensors file.
+
+    Raises:
+        MachineError: the disk is full, read-only or broken.
+
+    """
+    about = {
+        "classes": list(classes),
+        "preprocessing": spec.preprocessing.model_dump(exclude_none=True),
+        "model": spec.model.model_dump(),
+        "spec": spec.digest,
+        "plan": plan,
+    }
+    write_durably(folder / WEIGHTS, save(_owned(state), metadata={KEY: json.dumps(about)}))
+
+
+def save_reference(folder: Path, anchor: Anchor) -> None:
+    """Write what the transferred parameters were held to, so that the run does not depend on the source's file.
+
+    Raises:
+        MachineError: the disk is full, read-only or broken.
+
+    """
+    new = {name: None if mask is None else torch.nonzero(mask).flatten().tolist() for name, mask in anchor.new.items()}
+    references = _owned(dict(anchor.references))
+    write_durably(folder / REFERENCE, save(references, metadata={"new": json.dumps(new)}))
+
+
+def _owned(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value.detach().cpu().contiguous().clone() for name, value in state.items()}

@@ -1,0 +1,1 @@
+"""What is learned: data, batches, loss and scores."""
