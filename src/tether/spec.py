@@ -108,7 +108,7 @@ class OptimizerSpec(Section):
 class TrainSpec(Section):
     """How long, and when to stop."""
 
-    epochs: Count = 15
+    epochs: Count | None = Field(default=None, description="15 when not given, or as many as make 60 steps")
     batch_size: Count = 20
     patience: Count | None = Field(default=None, description="epochs without progress on validation before stopping")
 

@@ -87,7 +87,7 @@ FLAGS = (
     Flag("--source-data", "source.data", str, "Source task's pictures: measures what is kept."),
     Flag("--optimizer", "optimizer.name", str, "adamw or sgd. [adamw]"),
     Flag("--lr", "optimizer.lr", float, "Peak rate. [adamw 3e-4, sgd 3e-3; scratch 3 × more]"),
-    Flag("--epochs", "train.epochs", int, "Passes over the training pictures. [15]"),
+    Flag("--epochs", "train.epochs", int, "Passes over the pictures. [15, or 60 steps]"),
     Flag("--batch-size", "train.batch_size", int, "Pictures a step. [20]"),
     Flag("--patience", "train.patience", int, "Epochs to wait for progress on validation."),
     Flag("--probe", "probe", bool, "Put a linear probe beside the result."),
@@ -103,9 +103,8 @@ def read_spec(path: Path | None, flags: Mapping[str, Any], settings: list[str]) 
     Raises:
         SettingsError: see `RunSpec`; or a setting without `=`.
     """
-    found = {
-        flag.key: flag.read(flags[flag.argument]) for flag in FLAGS if flags.get(flag.argument) not in (None, [], False)
-    }
+    given = {flag: flags.get(flag.argument) for flag in FLAGS}
+    found = {flag.key: flag.read(value) for flag, value in given.items() if not _absent(value)}
     if isinstance(plan := found.pop("plan", None), dict):
         found |= {f"plan.{key}": value for key, value in plan.items()}
     if "source.rename" in found:
@@ -158,6 +157,10 @@ def rename_pair(text: str) -> list[str]:
     if not equals:
         raise SettingsError(f"`--rename {text}` has no `=`", fix="--rename '^encoder\\.=backbone.'")
     return [pattern, replacement]
+
+
+def _absent(value: Any) -> bool:
+    return value is None or value is False or value == []  # 0 is a value
 
 
 def _value(text: str) -> Any:

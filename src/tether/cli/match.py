@@ -46,7 +46,7 @@ def match(
 
     if by not in (None, "name", "order"):
         raise SettingsError(f"`--by {by}`: pair by `name` or by `order`")
-    names = _classes(classes) if classes.isdigit() else read_classes(classes)
+    names = _classes(classes) if classes.isdecimal() else read_classes(classes)
     assert names is not None
     checkpoint = load(source)
     model = build(ModelSpec(name=into), len(names), channels)

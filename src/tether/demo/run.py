@@ -86,9 +86,9 @@ def _tuned(job: Job) -> float:
     built = build(_spec(job, "tuning"))
     try:
         train(built, make_optimizer(built.spec.optimizer, built.model), lambda row: None, quiet=True)
+        return score(built.model, built.task.still("test")).accuracy
     except Diverged:
         return 0.0
-    return score(built.model, built.task.still("test")).accuracy
 
 
 def _chosen(tried: Sequence[Job], accuracies: Sequence[float]) -> dict[str, float]:

@@ -1,5 +1,6 @@
 """From a spec to the objects of a run: the only place where they are put together."""
 
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,9 +26,10 @@ from tether.penalties.plan import Plan
 from tether.penalties.presets import preset
 from tether.penalties.text import parse
 from tether.spec import PlanSpec, RunSpec
-from tether.tasks.image import ImageTask
+from tether.tasks.image import ImageTask, steps_per_epoch
 
 SMALL_NET = 1_000_000
+EPOCHS, STEPS = 15, 60
 RATES = {("adamw", False): 1e-3, ("adamw", True): 3e-4, ("sgd", False): 1e-2, ("sgd", True): 3e-3}
 
 
@@ -41,6 +43,17 @@ class Job:
     source: Checkpoint | None
     moved: Transfer | None
     leash: Tether
+
+    @property
+    def epochs(self) -> int:
+        """Epochs to train, unless it stops early."""
+        assert self.spec.train.epochs is not None
+        return self.spec.train.epochs
+
+    @property
+    def steps(self) -> int:
+        """Steps to train, unless it stops early."""
+        return self.epochs * self.task.steps_per_epoch
 
     def train_mode(self) -> None:
         """Train, except that normalisation layers of the source keep its statistics where the spec says so."""
@@ -61,8 +74,10 @@ def build(spec: RunSpec) -> Job:
     source = load_checkpoint(spec.source.path) if spec.source else None
     pictures = load_pictures(spec.data.path, skip_bad=spec.data.skip_bad)
     parts = split(pictures, spec.data, spec.seed)
+    if spec.train.patience and not len(parts.validation):
+        raise SettingsError("`train.patience` needs validation pictures", fix="--validation 0.2, or leave it out")
     spec = spec.model_copy(update={"preprocessing": settle(spec, source, pictures, parts)})
-    spec = _settled(spec)
+    spec = _settled(spec, len(parts.train))
     torch.manual_seed(spec.seed)
     model = build_model(spec.model, len(pictures.classes), spec.preprocessing.channels)
     if source is not None:
@@ -125,12 +140,13 @@ def _consistent(spec: RunSpec) -> RunSpec:
     return spec
 
 
-def _settled(spec: RunSpec) -> RunSpec:
+def _settled(spec: RunSpec, pictures: int) -> RunSpec:
     prepared = spec.preprocessing
     assert prepared.size is not None and prepared.channels is not None
     return spec.replace(
         {
             "data.augment": spec.data.augment or default_kind(prepared.size, prepared.channels),
+            "train.epochs": spec.train.epochs or max(EPOCHS, math.ceil(STEPS / steps_per_epoch(spec, pictures))),
             "optimizer.lr": spec.optimizer.lr or RATES[spec.optimizer.name, spec.source is not None],
         }
     )

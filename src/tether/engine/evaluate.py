@@ -10,6 +10,7 @@ from jaxtyping import Float32, Int64
 from torch import Tensor, nn
 from torch.nn import functional
 
+from tether.errors import Diverged
 from tether.tasks.image import Batch
 
 
@@ -31,10 +32,20 @@ class Scores:
 
     @classmethod
     def of(cls, logits: Float32[Tensor, "n classes"], labels: Int64[Tensor, " n"]) -> "Scores":
-        """Score logits against labels."""
+        """Score logits against labels.
+
+        Raises:
+            Diverged: a logit is not finite.
+        """
         from scipy.stats import binomtest
         from sklearn.metrics import f1_score, recall_score
 
+        if bad := int((~logits.isfinite().all(1)).sum()):
+            raise Diverged(
+                f"the model's outputs are not finite on {bad} of {len(labels)} pictures",
+                why="its weights have grown too large, or a picture holds values that are not finite",
+                fix="a lower --lr",
+            )
         truth, guess = labels.numpy(), logits.argmax(1).numpy()
         right = int((truth == guess).sum())
         interval = binomtest(right, len(truth)).proportion_ci(0.95, method="wilson")
@@ -44,7 +55,7 @@ class Scores:
             high=float(interval.high),
             balanced=float(recall_score(truth, guess, average="macro", labels=np.unique(truth), zero_division=0.0)),
             f1=float(f1_score(truth, guess, average="macro", zero_division=0.0)),
-            nll=float(functional.cross_entropy(logits, labels)),
+            nll=float(functional.cross_entropy(logits.double(), labels)),
             count=len(truth),
         )
 
@@ -74,5 +85,9 @@ def logits_of(model: nn.Module, batches: Iterable[Batch]) -> tuple[Float32[Tenso
 
 
 def score(model: nn.Module, batches: Iterable[Batch]) -> Scores:
-    """Scores of a model over batches."""
+    """Scores of a model over batches.
+
+    Raises:
+        Diverged: an output is not finite.
+    """
     return Scores.of(*logits_of(model, batches))

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +54,8 @@ class Keeper:
             yield
         except TetherError as error:
             error.what = f"`{self.folder}`: {error.what}"
-            self._json("outcome.json", {"status": type(error).__name__.lower(), "error": error.what})
+            with suppress(TetherError):  # a full disk, which is told already
+                self._json("outcome.json", {"status": type(error).__name__.lower(), "error": error.what})
             raise
 
     def close(self, state: dict[str, Tensor], outcome: Mapping[str, Any]) -> None:

@@ -20,7 +20,7 @@ from tether.engine.optimise import make_optimizer, make_schedule
 from tether.engine.probe import probe
 from tether.engine.progress import progress
 from tether.engine.retention import Retention
-from tether.errors import Diverged, SettingsError
+from tether.errors import Diverged
 from tether.files import make_run_folder
 from tether.record import RunRecord
 from tether.spec import RunSpec
@@ -72,6 +72,7 @@ def fit(spec: RunSpec, out: Path | str | None = None, *, quiet: bool | None = No
     retention = Retention(job) if job.spec.source and job.spec.source.data else None
     optimizer = make_optimizer(job.spec.optimizer, job.model)
     keeper = Keeper(folder, job, optimizer)
+    job.leash.attach(optimizer)  # what it refuses is refused before anything is written
     probed = probe(job.model, job.task) if job.spec.probe else None
     keeper.open()
     with keeper.noting_failure():
@@ -100,19 +101,15 @@ def train(job: Job, optimizer: Optimizer, log: Callable[[Row], None], *, quiet: 
     """Train a job's model with its tether attached; `log` gets a row an epoch.
 
     Raises:
-        SettingsError: patience without validation pictures to be patient on.
         Diverged: a loss or a gradient is not finite; the update is not made.
         AttachError: the tether and the optimiser do not fit.
     """
     validated, patience = len(job.task.split.validation) > 0, job.spec.train.patience
-    if patience and not validated:
-        raise SettingsError("`train.patience` needs validation pictures", fix="--validation 0.2, or leave it out")
-    total = job.spec.train.epochs * job.task.steps_per_epoch
-    schedule = make_schedule(job.spec.optimizer, optimizer, total)
+    schedule = make_schedule(job.spec.optimizer, optimizer, job.steps)
     job.leash.attach(optimizer)
     best, step = Best(), 0
-    with progress(total, job.spec.data.path, quiet=quiet) as advance:
-        for epoch in range(job.spec.train.epochs):
+    with progress(job.steps, job.spec.data.path, quiet=quiet) as advance:
+        for epoch in range(job.epochs):
             job.train_mode()
             losses, right, seen = 0.0, 0, 0
             for batch in job.task.batches(epoch):

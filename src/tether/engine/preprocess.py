@@ -10,7 +10,7 @@ from tether.checkpoint.checkpoint import Checkpoint
 from tether.data.images import Images
 from tether.data.pictures import Pictures
 from tether.data.split import Split
-from tether.errors import SettingsError
+from tether.errors import MissingExtra, SettingsError
 from tether.spec import ModelSpec, PreprocessingSpec, RunSpec
 
 MOST_MEASURED = 2000
@@ -87,7 +87,7 @@ def model_padding(model: nn.Module) -> str | None:
 def _refuse_contradiction(given: PreprocessingSpec, known: PreprocessingSpec, source: Checkpoint) -> None:
     for key in ("mean", "std", "padding", "channels"):
         ours, theirs = getattr(given, key), getattr(known, key)
-        if ours is not None and theirs is not None and ours != theirs and set(ours) != set(theirs):
+        if ours is not None and theirs is not None and not _alike(ours, theirs):
             raise SettingsError(
                 f"`preprocessing.{key}` is {ours}, and the source `{source.origin}` was trained with {theirs}",
                 why="preprocessing belongs to the source",
@@ -95,15 +95,31 @@ def _refuse_contradiction(given: PreprocessingSpec, known: PreprocessingSpec, so
             )
 
 
+def _alike(ours: Any, theirs: Any) -> bool:
+    """Equal, where one value stands for as many channels as the other has."""
+    if isinstance(ours, tuple) and len(ours) == 1:
+        return bool(ours * len(theirs) == theirs)
+    return bool(ours == theirs)
+
+
 def _natural(model: ModelSpec) -> Mapping[str, Any]:
     if model.name.startswith("timm:"):
-        from timm.models import get_pretrained_cfg
-
-        cfg = get_pretrained_cfg(model.name.removeprefix("timm:"))
+        cfg = _timm_cfg(model.name.removeprefix("timm:"))
         if cfg is None:
             return {}
         return {"size": cfg.input_size[-1], "channels": model.args.get("in_chans", cfg.input_size[0])}
     return OWN.get(model.name, {})
+
+
+def _timm_cfg(name: str) -> Any:
+    try:
+        from timm.models import get_pretrained_cfg
+    except ModuleNotFoundError as error:
+        raise MissingExtra("timm", "vision") from error
+    try:
+        return get_pretrained_cfg(name)
+    except RuntimeError as error:
+        raise SettingsError(f"`timm:{name}`: {error}", fix="a name of `timm.list_models(pretrained=True)`") from None
 
 
 def _has_padded_twin(model: ModelSpec) -> bool:

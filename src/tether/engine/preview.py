@@ -55,7 +55,7 @@ def preview(spec: RunSpec) -> Preview:
     """
     job = build(spec)
     torch.set_num_threads(job.spec.threads or 1)
-    seconds = _step_seconds(job) * job.task.steps_per_epoch * job.spec.train.epochs
+    seconds = _step_seconds(job) * job.steps
     optimizer = make_optimizer(job.spec.optimizer, job.model)
     job.leash.attach(optimizer)
     moved = [str(job.moved)] if job.moved else ["no source: every parameter is new"]
@@ -94,10 +94,9 @@ def _pulls(job: Job, optimizer: Optimizer) -> list[str]:
         step = effective_step(optimizer)
     except UnknownStep:
         return []
-    total = job.spec.train.epochs * job.task.steps_per_epoch
     group = optimizer.param_groups[0]
     peak = float(step(group))
-    rates = [peak * rate(t, total, job.spec.optimizer.warmup) for t in range(total)]
+    rates = [peak * rate(t, job.steps, job.spec.optimizer.warmup) for t in range(job.steps)]
     return [_said(reference, strength or 0.0, total_pull(rates, strength or 0.0)) for reference, strength in strengths]
 
 

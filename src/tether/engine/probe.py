@@ -14,6 +14,7 @@ from tether.tasks.image import Batch, ImageTask
 
 STRENGTHS = (0.01, 0.1, 1.0, 10.0)
 UNCHOSEN = 0.1
+LEAST = 1e-30
 
 
 @torch.no_grad()
@@ -53,7 +54,7 @@ def probe(model: nn.Module, task: ImageTask) -> dict[str, Any]:
     outcome: dict[str, Any] = {"C": chosen, "chosen_on_validation": bool(len(task.split.validation))}
     if len(task.split.test):
         features, labels = features_of(model, task.still("test"))
-        logits = torch.from_numpy(head.predict_log_proba(features)).float()
+        logits = torch.from_numpy(head.predict_proba(features)).clamp_min(LEAST).log()
         outcome |= Scores.of(logits, torch.from_numpy(labels)).to_json()
     return outcome
 

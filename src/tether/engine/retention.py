@@ -1,9 +1,10 @@
 """Retention: how much of the source task the fine-tuned model still does."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from tether.data.loading import load as load_pictures
 from tether.engine.build import Job, read_classes
@@ -45,27 +46,24 @@ class Retention:
                 f"`{job.source.origin}` lacks {', '.join(moved.match.new[:4])}, so its own task cannot be measured",
                 fix="leave out `source.data`",
             )
-        self.statistics = {name: value.clone() for name, value in self.model.named_buffers()}
-        self.whole = [
-            pair.target for pair in job.moved.match.pairs if pair.rows is None or len(pair.rows) == pair.shape[0]
-        ]
+        self.state = {name: value.clone() for name, value in self.model.state_dict().items()}
+        self.body = [pair.target for pair in job.moved.match.pairs if pair.rows is None]
 
     def measure(self, model: nn.Module) -> dict[str, Any]:
         """Source accuracy of the source, of its head on the tuned body, and of that with the source's statistics."""
-        outcome: dict[str, Any] = {"count": len(self.pictures), "source": self._accuracy()}
-        tuned = {**dict(model.named_parameters()), **dict(model.named_buffers())}
-        mine = {**dict(self.model.named_parameters()), **dict(self.model.named_buffers())}
-        heads = {name for name in mine if mine[name].shape != tuned[name].shape}
-        with torch.no_grad():
-            for name in self.whole:
-                if name not in heads:
-                    mine[name].copy_(tuned[name])
-            outcome["kept"] = self._accuracy()
-            for name, value in self.model.named_buffers():
-                value.copy_(self.statistics[name])
-            outcome["kept_with_source_statistics"] = self._accuracy()
-        return outcome
+        buffers = {name for name, _ in self.model.named_buffers()}
+        tuned = model.state_dict()
+        body = {name: tuned[name] for name in self.body}
+        weights = {name: value for name, value in body.items() if name not in buffers}
+        return {
+            "count": len(self.pictures),
+            "source": self._accuracy({}),
+            "kept": self._accuracy(body),
+            "kept_with_source_statistics": self._accuracy(weights),
+        }
 
-    def _accuracy(self) -> float:
+    def _accuracy(self, changed: Mapping[str, Tensor]) -> float:
+        self.model.load_state_dict(self.state)
+        self.model.load_state_dict(changed, strict=False)
         every = torch.arange(len(self.pictures)).numpy()
         return score(self.model, still_batches(self.pictures, every, self.job.spec)).accuracy

@@ -21,6 +21,11 @@ Batch = tuple[Float32[Tensor, "n channels size size"], Int64[Tensor, " n"]]
 EVALUATION_BATCH = 64
 
 
+def steps_per_epoch(spec: RunSpec, pictures: int) -> int:
+    """Whole batches; one smaller batch where there is not even one whole."""
+    return max(1, pictures // spec.train.batch_size)
+
+
 @dataclass(frozen=True, eq=False)
 class ImageTask:
     """Pictures, their split, and batches that are a pure function of (seed, epoch, index).
@@ -43,8 +48,8 @@ class ImageTask:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Whole batches; one smaller batch where there is not even one whole."""
-        return max(1, len(self.split.train) // self.spec.train.batch_size)
+        """Batches of one epoch."""
+        return steps_per_epoch(self.spec, len(self.split.train))
 
     def batches(self, epoch: int) -> Iterator[Batch]:
         """The training batches of one epoch, augmented; what does not fill a last batch is left to other epochs."""
