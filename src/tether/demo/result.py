@@ -89,7 +89,7 @@ def difference(ours: Float64[np.ndarray, " seeds"], theirs: Float64[np.ndarray, 
     points = 100 * (ours - theirs)
     mean, error = points.mean(), points.std(ddof=1) / len(points) ** 0.5
     reach = float(t.ppf(0.975, len(points) - 1)) * error
-    said = f"{mean:+.1f} [{mean - reach:+.1f}, {mean + reach:+.1f}]"
+    said = f"{mean:+z.1f} [{mean - reach:+z.1f}, {mean + reach:+z.1f}]"
     return said if abs(mean) > reach else f"no more than chance, {said},"
 
 

@@ -17,7 +17,7 @@ from tether.files import make_run_folder, write_durably
 from tether.spec import RunSpec
 
 PER_CLASS, EPOCHS, BATCH = 2, 150, 20
-RATES = (0.001, 0.003, 0.01)
+RATES = (0.003, 0.01, 0.03)
 TUNING_SEEDS = (1000, 1001)
 PLANS: Mapping[str, str] = {"scratch": "none", "plain": "none", "differential_l2": "differential_l2", "l2_sp": "l2_sp"}
 TITLE = f"MNIST → scikit-learn's digits, {PER_CLASS} a class, a new head, {EPOCHS} steps of SGD"

@@ -1,5 +1,6 @@
 """fit: one visible loop from a spec to a finished run."""
 
+import math
 import os
 import time
 from collections.abc import Callable
@@ -26,6 +27,8 @@ from tether.record import RunRecord
 from tether.spec import RunSpec
 
 Row = dict[str, Any]
+TOO_FAST = "the rate is too high, or a picture holds values that are not finite"
+SLOWER = "a lower --lr, or a longer warm-up: --set optimizer.warmup=0.3"
 
 
 @dataclass
@@ -101,7 +104,7 @@ def train(job: Job, optimizer: Optimizer, log: Callable[[Row], None], *, quiet: 
     """Train a job's model with its tether attached; `log` gets a row an epoch.
 
     Raises:
-        Diverged: a loss or a gradient is not finite; the update is not made.
+        Diverged: a loss or a gradient is not finite, and the update is not made; or the weights have overflowed.
         AttachError: the tether and the optimiser do not fit.
     """
     validated, patience = len(job.task.split.validation) > 0, job.spec.train.patience
@@ -131,10 +134,23 @@ def train(job: Job, optimizer: Optimizer, log: Callable[[Row], None], *, quiet: 
             best.offer(job, found)
             row = {"epoch": epoch + 1, "step": step, "loss": losses / seen, "train_accuracy": right / seen}
             row |= {"validation_accuracy": found.accuracy, "validation_nll": found.nll} if found else {}
-            log(row | job.leash.log())
+            row |= job.leash.log()
+            refuse_overflow(row)
+            log(row)
             if patience and best.epochs - best.epoch >= patience:
                 break
     return best
+
+
+def refuse_overflow(row: Row) -> None:
+    """Stop where an epoch's last update has made the weights too large to measure.
+
+    Raises:
+        Diverged: a figure of the row is not finite.
+    """
+    bad = [name for name, value in row.items() if not math.isfinite(value)]
+    if bad:
+        raise Diverged(f"`{bad[0]}` is not finite after epoch {row['epoch']}", why=TOO_FAST, fix=SLOWER)
 
 
 def refuse_divergence(loss: Tensor, optimizer: Optimizer, epoch: int, step: int) -> None:
@@ -148,6 +164,6 @@ def refuse_divergence(loss: Tensor, optimizer: Optimizer, epoch: int, step: int)
     if not finite.all():
         raise Diverged(
             f"the {'gradient' if finite[0] else 'loss'} is not finite at step {step + 1}, in epoch {epoch + 1}",
-            why="that step was not made; the rate is too high, or a picture holds values that are not finite",
-            fix="a lower --lr, or a longer warm-up: --set optimizer.warmup=0.3",
+            why=f"that step was not made; {TOO_FAST}",
+            fix=SLOWER,
         )
