@@ -48,6 +48,9 @@ class SourceSpec(Section):
     exclude: tuple[str, ...] = Field(default=(), description="globs of target parameters that stay new")
     coverage: Fraction = Field(default=0.5, description="least share of the target's values that must transfer")
     classes: str | None = Field(default=None, description="file of the source's class names, one a line")
+    head: Literal["zero", "random"] = Field(
+        default="zero", description="where the head's new rows start: at zero, or as the network draws them"
+    )
     data: str | None = Field(default=None, description="pictures of the source task, to measure what is kept")
 
 

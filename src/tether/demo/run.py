@@ -70,7 +70,8 @@ def _spec(job: Job, half: str) -> RunSpec:
     }
     if method == "scratch":
         return RunSpec.from_flags(settings)
-    return RunSpec.from_flags(settings | {"source.path": "mnist", "source.exclude": ["head.*"]})
+    source = {"source.path": "mnist", "source.exclude": ["head.*"], "source.head": "random"}
+    return RunSpec.from_flags(settings | source)
 
 
 def _tuned(job: Job) -> float:

@@ -19,7 +19,7 @@ from tether.engine.preprocess import check_padding, settle
 from tether.errors import SettingsError
 from tether.matching.transfer import Transfer, transfer
 from tether.models.build import build as build_model
-from tether.models.build import classifier_name
+from tether.models.build import classifier_name, maker
 from tether.params.select import parameters
 from tether.penalties.frozen import Frozen
 from tether.penalties.plan import Plan
@@ -71,6 +71,7 @@ def build(spec: RunSpec) -> Job:
 
     """
     spec = _consistent(spec)
+    maker(spec.model.name)
     source = load_checkpoint(spec.source.path) if spec.source else None
     pictures = load_pictures(spec.data.path, skip_bad=spec.data.skip_bad)
     parts = split(pictures, spec.data, spec.seed)
@@ -176,7 +177,8 @@ def _transfer(spec: RunSpec, source: Checkpoint, model: nn.Module, classes: tupl
         target_classes=classes,
         head=head,
     )
-    _start_at_zero(model.get_submodule(head), moved)
+    if settings.head == "zero":
+        _start_at_zero(model.get_submodule(head), moved)
     return moved
 
 

@@ -197,7 +197,7 @@ def _way_out(found: Match, source: Checkpoint, names: Mapping[str, Slot], head: 
     rename = (
         "--rename PATTERN REPLACEMENT where only the names differ, or the variant of the model that the source is of"
     )
-    if found.copied:
+    if found.coverage >= 0.01:
         rename += f", or --coverage {math.floor(found.coverage * 100) / 100} if no more is meant"
     if found.by == "order":
         return rename

@@ -35,13 +35,26 @@ def build(spec: ModelSpec, num_classes: int, channels: int | None = None) -> nn.
     >>> build(ModelSpec(name="digits-cnn"), num_classes=3).head
     Linear(in_features=64, out_features=3, bias=True)
     """
-    if spec.name.startswith(TIMM):
-        depth = {} if channels is None else {"in_chans": channels}
-        return _call(_timm(spec.name.removeprefix(TIMM)), spec, {"num_classes": num_classes, **depth})
-    if ":" in spec.name:
-        return _call(_dotted(spec.name), spec, {"num_classes": num_classes})
-    depth = {} if channels is None else {"in_channels": channels}
-    return _call(_own(spec.name), spec, {"num_classes": num_classes, **depth})
+    told = {"num_classes": num_classes}
+    is_dotted = ":" in spec.name and not spec.name.startswith(TIMM)
+    if channels is not None and not is_dotted:
+        told["in_chans" if spec.name.startswith(TIMM) else "in_channels"] = channels
+    return _call(maker(spec.name), spec, told)
+
+
+def maker(name: str) -> Callable[..., nn.Module]:
+    """Find what makes the network of this name, without making it.
+
+    Raises:
+        SettingsError: no network has this name.
+        MissingExtra: the name is timm's, and timm is not installed.
+
+    >>> maker("digits-cnn").__name__
+    'DigitsCNN'
+    """
+    if name.startswith(TIMM):
+        return _timm(name.removeprefix(TIMM))
+    return _dotted(name) if ":" in name else _own(name)
 
 
 def classifier_name(model: nn.Module) -> str:
