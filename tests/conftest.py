@@ -99,5 +99,5 @@ def resnet_run(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> 
     from tether import RunSpec, fit
 
     folder = tmp_path_factory.mktemp("resnet") / "run"
-    fit(RunSpec.from_flags(settings({"model.name": "cifar-resnet20", "train.epochs": 4})), folder)
+    fit(RunSpec.from_flags(settings({"model.name": "cifar-resnet20", "train.epochs": 25})), folder)
     return folder

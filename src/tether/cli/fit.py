@@ -23,7 +23,7 @@ def fit(
     """Fine-tune a model while holding it to its source; without --source, train one from scratch.
 
     \b
-    tether fit --model timm:tf_efficientnet_lite0 --source efficientnet-lite0 --data photos/ --size 96 --probe
+    tether fit --model timm:tf_efficientnet_lite0 --source efficientnet-lite0 --data photos/ --probe
     tether fit flowers.toml --plan "l2_sp(alpha=1)" --out runs/flowers
     """
     if resume is not None:

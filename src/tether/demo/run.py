@@ -36,10 +36,10 @@ def demo(out: Path, *, seeds: int = 5) -> Demo:
     make_run_folder(out)
     write_halves(out)
     with ProcessPoolExecutor(_cores(), mp_context=get_context("spawn")) as pool:
-        tried = [(out, method, rate, seed) for method in PLANS for rate in RATES for seed in TUNING_SEEDS]
-        rates = _chosen(tried, list(pool.map(_tuned, tried)))
-        jobs = [(out, method, rates.get(method, RATES[0]), seed) for method in METHODS for seed in range(seeds)]
-        found = list(pool.map(_reported, jobs))
+        tried = [(method, rate, seed) for method in PLANS for rate in RATES for seed in TUNING_SEEDS]
+        rates = _chosen(tried, list(pool.map(_tuned, [_spec(out / "digits" / "tuning", *cell) for cell in tried])))
+        cells = [(method, rates.get(method, RATES[0]), seed) for method in METHODS for seed in range(seeds)]
+        found = list(pool.map(_reported, [(out, cell, _spec(out / "digits" / "reported", *cell)) for cell in cells]))
     source = next(accuracy for _, accuracy in found if accuracy is not None)
     result = Demo(tuple(outcome for outcome, _ in found), rates, source, TITLE, out)
     figures = {"title": TITLE, "source": source, "rates": rates, "outcomes": [vars(o) for o in result.outcomes]}
@@ -49,14 +49,13 @@ def demo(out: Path, *, seeds: int = 5) -> Demo:
     return result
 
 
-Job = tuple[Path, str, float, int]
+Cell = tuple[str, float, int]
 
 
-def _spec(job: Job, half: str) -> RunSpec:
-    out, method, rate, seed = job
+def _spec(digits: Path, method: str, rate: float, seed: int) -> RunSpec:
     settings: dict[str, Any] = {
         "model.name": "digits-cnn",
-        "data.path": str(out / "digits" / half),
+        "data.path": str(digits),
         "data.per_class": PER_CLASS,
         "data.augment": "none",
         "plan.preset": PLANS.get(method, "frozen"),
@@ -74,7 +73,7 @@ def _spec(job: Job, half: str) -> RunSpec:
     return RunSpec.from_flags(settings | source)
 
 
-def _tuned(job: Job) -> float:
+def _tuned(spec: RunSpec) -> float:
     import torch
 
     from tether.engine.build import build
@@ -84,7 +83,7 @@ def _tuned(job: Job) -> float:
     from tether.errors import Diverged
 
     torch.set_num_threads(1)
-    built = build(_spec(job, "tuning"))
+    built = build(spec)
     try:
         train(built, make_optimizer(built.spec.optimizer, built.model), lambda row: None, quiet=True)
         return score(built.model, built.task.still("test")).accuracy
@@ -92,14 +91,14 @@ def _tuned(job: Job) -> float:
         return 0.0
 
 
-def _chosen(tried: Sequence[Job], accuracies: Sequence[float]) -> dict[str, float]:
+def _chosen(tried: Sequence[Cell], accuracies: Sequence[float]) -> dict[str, float]:
     sums: dict[str, dict[float, float]] = {method: dict.fromkeys(RATES, 0.0) for method in PLANS}
-    for (_, method, rate, _), accuracy in zip(tried, accuracies, strict=True):
+    for (method, rate, _), accuracy in zip(tried, accuracies, strict=True):
         sums[method][rate] += accuracy
     return {method: max(by_rate, key=lambda rate: by_rate[rate]) for method, by_rate in sums.items()}
 
 
-def _reported(job: Job) -> tuple[Outcome, float | None]:
+def _reported(job: tuple[Path, Cell, RunSpec]) -> tuple[Outcome, float | None]:
     import torch
 
     from tether.engine.build import build
@@ -107,9 +106,8 @@ def _reported(job: Job) -> tuple[Outcome, float | None]:
     from tether.engine.probe import probe
     from tether.engine.retention import Retention
 
-    out, method, _, seed = job
+    out, (method, _, seed), spec = job
     torch.set_num_threads(1)
-    spec = _spec(job, "reported")
     if method == "scratch":
         outcome = fit(spec, out / f"{method}-{seed}", quiet=True).outcome
         return Outcome(method, seed, outcome["test"]["accuracy"], None, None), None

@@ -1,0 +1,127 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tether import L1, L2, Plan, RunSpec, l2_sp
+from tether.engine.build import RATES, build, plan, read_classes
+from tether.errors import SettingsError
+from tether.spec import PlanSpec
+
+Settings = Callable[..., dict[str, Any]]
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        (PlanSpec(preset="l2_sp"), l2_sp()),
+        (PlanSpec(preset="l2_sp", args={"alpha": 2.0, "beta": 0.5}), l2_sp(2.0, 0.5)),
+        (PlanSpec(preset="l2_sp", scale=10), Plan(L2(1.0), L2(0.1), via="gradient", name="l2_sp")),
+        (PlanSpec(preset="l2_sp", via="prox"), Plan(L2(0.1), L2(0.01), via="prox", name="l2_sp")),
+        (PlanSpec(transferred="L2(0.01) + L1(1e-4)"), Plan(L2(0.01) + L1(1e-4), None)),
+        (
+            PlanSpec(transferred='L2(1.0).toward("zero")', new="L2(0.5)", overrides={"*.bias": "none"}, via="gradient"),
+            Plan(L2(1.0).toward("zero"), L2(0.5), {"*.bias": None}, "gradient"),
+        ),
+        (PlanSpec(), Plan()),
+    ],
+    ids=str,
+)
+def test_a_plan_is_what_its_spec_says(spec: PlanSpec, expected: Plan) -> None:
+    assert plan(spec) == expected
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_what_is_left_open_is_settled_by_whether_there_is_a_source(
+    settings: Settings, source_run: Path, optimizer: Any
+) -> None:
+    open_ = settings({"optimizer.name": optimizer})
+    scratch = build(RunSpec.from_flags(open_)).spec
+    tuned = build(RunSpec.from_flags(open_ | {"source.path": str(source_run)})).spec
+    assert (scratch.plan.preset, tuned.plan.preset) == ("none", "l2_sp")
+    assert (scratch.optimizer.lr, tuned.optimizer.lr) == (RATES[optimizer, False], RATES[optimizer, True])
+    assert 3 < scratch.optimizer.lr / tuned.optimizer.lr < 3.5
+
+
+def test_what_is_given_stays(settings: Settings, source_run: Path) -> None:
+    given = {"source.path": str(source_run), "plan.preset": "none", "optimizer.lr": 0.5, "data.augment": "none"}
+    spec = build(RunSpec.from_flags(settings(given))).spec
+    assert (spec.plan.preset, spec.optimizer.lr, spec.data.augment) == ("none", 0.5, "none")
+
+
+def test_a_small_net_gets_one_thread_when_none_is_given(settings: Settings) -> None:
+    plain = settings()
+    del plain["threads"]
+    assert build(RunSpec.from_flags(plain)).spec.threads == 1
+
+
+def test_building_twice_gives_the_same_weights(settings: Settings) -> None:
+    one, two = (build(RunSpec.from_flags(settings())).model for _ in range(2))
+    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), two.parameters(), strict=True))
+
+
+def test_only_the_transferred_layers_keep_their_statistics(settings: Settings, resnet_run: Path) -> None:
+    changes = {"model.name": "cifar-resnet20", "source.path": str(resnet_run), "source.exclude": ["bn1.*", "linear.*"]}
+    job = build(RunSpec.from_flags(settings(changes)))
+    job.train_mode()
+    still = {name for name, module in job.model.named_modules() if not module.training}
+    assert "bn1" not in still
+    assert len(still) == 18  # two in each of nine blocks
+    updating = build(RunSpec.from_flags(settings(changes | {"batchnorm": "update"})))
+    updating.train_mode()
+    assert all(module.training for module in updating.model.modules())
+
+
+def test_a_scratch_network_keeps_its_own_start_and_has_no_source_value(settings: Settings) -> None:
+    job = build(RunSpec.from_flags(settings({"plan.preset": "l2"})))
+    assert job.model.get_parameter("head.weight").any()
+    assert not job.leash.anchor.references
+    assert {part.role for part in job.leash.parts} == {"new"}
+
+
+def test_frozen_parameters_need_no_gradient(settings: Settings, source_run: Path) -> None:
+    changes = {"source.path": str(source_run), "source.exclude": ["head.*"], "plan.preset": "frozen"}
+    job = build(RunSpec.from_flags(settings(changes)))
+    assert {name for name, p in job.model.named_parameters() if p.requires_grad} == {"head.weight", "head.bias"}
+
+
+def test_a_network_by_dotted_name_is_built_and_found_again(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tether import fit
+    from tether.engine.trained import Trained
+
+    (tmp_path / "a_net_of_mine.py").write_text(
+        "from torch import nn\n"
+        "def Net(num_classes, width):\n"
+        "    return nn.Sequential(nn.Flatten(), nn.Linear(144, width), nn.ReLU(), nn.Linear(width, num_classes))\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    changes = {"model.name": "a_net_of_mine:Net", "model.args": {"width": 5}, "data.augment": "none"}
+    record = fit(RunSpec.from_flags(settings(changes)), tmp_path / "run")
+    trained = Trained.load(tmp_path / "run")
+    assert trained.model[1].out_features == 5
+    assert record.spec.model.args == {"width": 5}
+    tuned = fit(RunSpec.from_flags(settings(changes | {"source.path": str(tmp_path / "run")})), tmp_path / "tuned")
+    assert tuned.outcome["steps_acted"] == 9
+
+
+def test_class_names_are_one_a_line(tmp_path: Path) -> None:
+    file = tmp_path / "names.txt"
+    file.write_text("cat\n\n dog \n", encoding="utf-8-sig")
+    assert read_classes(str(file)) == ("cat", "dog")
+    assert read_classes(None) is None
+
+
+@pytest.mark.parametrize(("text", "message"), [("\n", "names no class"), ("a\nb\na\n", "names a class twice")])
+def test_wrong_class_names_are_refused(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "names.txt").write_text(text)
+    with pytest.raises(SettingsError, match=message):
+        read_classes(str(tmp_path / "names.txt"))
+
+
+def test_absent_class_names_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"`source.classes = .*none.txt'` cannot be read"):
+        read_classes(str(tmp_path / "none.txt"))

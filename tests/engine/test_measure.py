@@ -1,0 +1,78 @@
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tether import RunSpec, fit
+from tether.data.loading import load
+from tether.engine.measure import labelled_as, measure
+from tether.errors import DataError
+
+Settings = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def run(settings: Settings, stripes: Any, tmp_path: Path) -> Path:
+    """A run on a copy of the pictures, which a test may change."""
+    shutil.copytree(stripes(), tmp_path / "pictures")
+    fit(RunSpec.from_flags(settings({"data.path": str(tmp_path / "pictures"), "train.epochs": 20})), tmp_path / "run")
+    return tmp_path / "run"
+
+
+def test_measured_again_it_is_what_the_outcome_says(run: Path) -> None:
+    assert measure(run).to_json() == json.loads((run / "outcome.json").read_text())["test"]
+
+
+def test_with_other_data_all_of_it_is_measured(run: Path, stripes: Any) -> None:
+    assert measure(run, str(stripes("abc", 20))).count == 60
+
+
+def test_some_of_the_classes_in_another_number_are_the_models_own(run: Path, stripes: Any) -> None:
+    both, b, c = (measure(run, str(stripes(kinds, 20))) for kinds in ("bc", "ab", "ac"))
+    whole = measure(run, str(stripes("abc", 20)))
+    assert whole.accuracy * 60 == pytest.approx((both.accuracy + b.accuracy + c.accuracy) * 40 / 2)
+
+
+def test_a_class_that_the_model_does_not_know_is_named(run: Path, stripes: Any) -> None:
+    with pytest.raises(DataError, match="has the class `d`, which the model does not know") as refusal:
+        measure(run, str(stripes("bcd")))
+    assert refusal.value.why == "its classes are a, b, c"
+
+
+def test_test_pictures_that_are_gone_are_named(run: Path) -> None:
+    names = json.loads((run / "split.json").read_text())["test"]
+    (run.parent / "pictures" / names[3]).unlink()
+    with pytest.raises(DataError, match=f"1 of 12 test pictures are not there any more, `{names[3]}` first"):
+        measure(run)
+
+
+def test_added_pictures_change_nothing(run: Path) -> None:
+    before = measure(run)
+    Image.new("L", (12, 12)).save(run.parent / "pictures/a/added.png")
+    assert measure(run) == before
+
+
+def test_an_unreadable_picture_is_refused_or_left_out(run: Path) -> None:
+    (run.parent / "pictures/a/broken.png").write_text("no picture")
+    with pytest.raises(DataError, match=r"`a/broken.png`"):
+        measure(run)
+    assert measure(run, skip_bad=True).count == 12
+
+
+@pytest.mark.parametrize(("text", "message"), [("{", "cannot be read"), ('{"test": []}', "has no test pictures")])
+def test_without_a_list_of_test_pictures_data_are_asked_for(run: Path, text: str, message: str) -> None:
+    (run / "split.json").write_text(text)
+    with pytest.raises(DataError, match=message) as refusal:
+        measure(run)
+    assert refusal.value.fix == "--data with labelled pictures"
+
+
+def test_labels_become_rows_of_the_models_head(stripes: Any) -> None:
+    found = labelled_as(load(str(stripes("bc"))), ("c", "a", "b"), "here")
+    assert found.classes == ("c", "a", "b")
+    assert found.labels.tolist() == np.repeat([2, 0], 10).tolist()
