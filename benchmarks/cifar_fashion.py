@@ -26,8 +26,8 @@ DATA = Path(os.environ.get("TETHER_DATA", Path(__file__).parents[2] / "shared" /
 FASHION = Path("/usr/share/datasets/fashion-mnist")
 REPORT = Path(__file__).parent / "reports" / "cifar_fashion.md"
 TRAIN, TEST = 10, 100
-CLASSES = "t-shirt trouser pullover dress coat sandal shirt sneaker bag ankle-boot".split()
-CIFAR = "airplane automobile bird cat deer dog frog horse ship truck".split()
+CLASSES = ["t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle-boot"]
+CIFAR = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 
 
 def write_pictures(root: Path, seed: int = 0) -> None:
@@ -102,8 +102,9 @@ def main() -> None:
     about = (
         f"ResNet-20 trained on CIFAR-10 (itself {source:.3f} on {kept[0]['count']:,} test JPEGs) to Fashion-MNIST, "
         f"{TRAIN} pictures a class for training and {TEST} for test, a new head, 90 steps of 20 with AdamW at 1e-3, "
-        f"by gradient; mean (seed by seed) of seeds {', '.join(map(str, SEEDS))}, each with its own pictures. One thread "
-        f"on {processor()}; torch {torch.__version__}; commit {commit()}; written by `python benchmarks/cifar_fashion.py`."
+        f"by gradient; mean (seed by seed) of seeds {', '.join(map(str, SEEDS))}, each with its own pictures. "
+        f"One thread on {processor()}; torch {torch.__version__}; commit {commit()}; "
+        "written by `python benchmarks/cifar_fashion.py`."
     )
     report = "\n".join(["# What a CIFAR-10 model keeps when it learns Fashion-MNIST", "", about, "", *lines, ""])
     REPORT.write_text(report)

@@ -45,6 +45,30 @@ def test_what_is_left_open_is_settled_by_whether_there_is_a_source(
     assert 3 < scratch.optimizer.lr / tuned.optimizer.lr < 3.5
 
 
+@pytest.mark.parametrize(("batch", "epochs"), [(18, 60), (6, 20), (5, 20), (4, 15), (1, 15)])
+def test_a_run_is_15_epochs_long_or_as_many_as_make_60_steps(settings: Settings, batch: int, epochs: int) -> None:
+    open_ = settings({"train.batch_size": batch})  # 18 pictures
+    del open_["train.epochs"]
+    job = build(RunSpec.from_flags(open_))
+    assert (job.epochs, job.spec.train.epochs) == (epochs, epochs)
+    assert job.steps == epochs * (18 // batch) >= 60
+
+
+def test_the_heads_new_rows_start_at_zero_or_as_the_network_draws_them(
+    settings: Settings, stripes: Any, source_run: Path
+) -> None:
+    shared = settings({"source.path": str(source_run), "data.path": str(stripes("bcd"))})
+    zero, drawn = (build(RunSpec.from_flags(shared | {"source.head": start})) for start in ("zero", "random"))
+    scratch = build(RunSpec.from_flags(settings({"data.path": str(stripes("bcd"))})))
+    for name in ("head.weight", "head.bias"):
+        source = drawn.source.tensors[name]
+        for job, new in ((zero, torch.zeros_like(source)), (drawn, scratch.model.get_parameter(name))):
+            assert torch.equal(job.model.get_parameter(name)[:2], source[1:])  # b, c
+            assert torch.equal(job.model.get_parameter(name)[2], new[2])  # d
+    others = [name for name, _ in zero.model.named_parameters() if not name.startswith("head.")]
+    assert all(torch.equal(zero.model.get_parameter(name), drawn.model.get_parameter(name)) for name in others)
+
+
 def test_what_is_given_stays(settings: Settings, source_run: Path) -> None:
     given = {"source.path": str(source_run), "plan.preset": "none", "optimizer.lr": 0.5, "data.augment": "none"}
     spec = build(RunSpec.from_flags(settings(given))).spec

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from tether import RunSpec
+from tether import RunSpec, fit
 from tether.engine import preview as module
 from tether.engine.build import build
 from tether.engine.optimise import rate
@@ -104,6 +104,16 @@ def test_nothing_is_trained_or_written(
     fresh = build(wanted).model.state_dict()
     assert all(torch.equal(value, fresh[name]) for name, value in jobs[0].model.state_dict().items())
     assert not list(tmp_path.iterdir())
+
+
+def test_a_preview_leaves_the_run_after_it_as_it_was(settings: Settings, resnet_run: Path, tmp_path: Path) -> None:
+    changes = {"model.name": "cifar-resnet20", "source.path": str(resnet_run), "train.epochs": 1}
+    wanted = RunSpec.from_flags(settings(changes))
+    fit(wanted, tmp_path / "before")
+    preview(wanted)
+    fit(wanted, tmp_path / "after")
+    before, after = (tmp_path / name / "model.safetensors" for name in ("before", "after"))
+    assert before.read_bytes() == after.read_bytes()
 
 
 def test_what_fit_refuses_is_refused(settings: Settings, source_run: Path) -> None:
