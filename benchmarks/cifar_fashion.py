@@ -9,6 +9,7 @@ import os
 import statistics
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,7 @@ def spec(root: Path, plan: dict[str, Any], batchnorm: str, seed: int) -> RunSpec
     return RunSpec.from_flags(settings | plan)
 
 
-def measure(plan: dict[str, Any], batchnorm: str, scratch: Path) -> tuple[list[dict[str, Any]], float]:
+def measure(plan: dict[str, Any], batchnorm: str, scratch: Path) -> tuple[list[Mapping[str, Any]], float]:
     """The outcome of every seed, and the CPU seconds of one."""
     start, outcomes = time.process_time(), []
     for seed in SEEDS:

@@ -175,25 +175,24 @@ def test_a_mapped_file_that_has_changed_is_refused_at_attach(tmp_path: Path):
     assert leash.attachment is None
 
 
-def test_flush_delivers_what_is_gathered_and_a_save_does_so_too():
+@pytest.mark.parametrize("deliver", ["flush", "state_dict", "detach"])
+def test_what_is_gathered_is_delivered_before_a_save(deliver: str):
     model = net()
-    leash = Tether(model, Anchor.of(model, new="1.*"), Plan(L2(1e-5).toward("zero")))
+    leash = Tether(model, Anchor.of(model, new="1.*"), Plan(L2(1e-3)))
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
     leash.attach(optimizer)
+    with torch.no_grad():
+        model[0].weight.mul_(2)
     start = model[0].weight.detach().clone()
-
-    def free_step() -> None:
+    for _ in range(20):  # of 62 that are enough for a displacement of a thousandth; this one is as large as the weight
         for p in model.parameters():
             p.grad = torch.zeros_like(p)
         optimizer.step()
-
-    for deliver in (leash.flush, leash.state_dict, leash.detach):
-        for _ in range(20):  # of 48 that one pull takes
-            free_step()
-        assert torch.equal(model[0].weight, start)
-        deliver()
-        assert not torch.equal(model[0].weight, start)
-        start = model[0].weight.detach().clone()
+    assert torch.equal(model[0].weight, start)
+    assert leash.steps_acted == 0
+    getattr(leash, deliver)()
+    assert not torch.equal(model[0].weight, start)
+    assert leash.steps_acted == 20
 
 
 def test_counting_goes_on_from_a_saved_state():

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from tether.anchor import Anchor
 from tether.binding import Tether
-from tether.errors import AttachError, UnknownStep
+from tether.errors import AttachError, DoubleDecay, UnknownStep
 from tether.hooks import unwrap
 from tether.penalties.l1 import L1
 from tether.penalties.l2 import L2
@@ -160,7 +160,7 @@ def test_maximize_subtracts():
 
 def test_detach_stops_it():
     model = net()
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     leash = tether(model).attach(optimizer, via="gradient")
     step(model, optimizer)
     leash.detach()
@@ -169,6 +169,16 @@ def test_detach_stops_it():
     leash.attach(optimizer)
     step(model, optimizer)
     assert leash.acted_on == "the penalty acted on 2 of 2 steps"
+
+
+def test_attaching_that_is_refused_leaves_the_tether_where_it_was():
+    model = net()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    leash = tether(model).attach(optimizer)
+    with pytest.raises(DoubleDecay):
+        leash.attach(torch.optim.AdamW(model.parameters()))
+    step(model, optimizer)
+    assert leash.acted_on == "the penalty acted on 1 of 1 steps"
 
 
 def test_attaching_again_moves_the_tether():
@@ -205,7 +215,7 @@ def test_a_scheduler_made_after_it_makes_no_difference():
         step(model, optimizer)
         scheduler.step()
     step(model, optimizer)
-    assert leash.steps_acted == 4
+    assert leash.acted_on == "the penalty acted on 3 of 4 steps"  # the rate of the last is 0
 
 
 def test_one_cycle_is_judged_by_its_highest_rate():

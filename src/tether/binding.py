@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from tether.anchor import Anchor
-from tether.errors import MatchError, PlanError
+from tether.errors import MatchError, PlanError, TetherError
 from tether.guard import few
 from tether.held import Held
 from tether.hooks import Attachment
@@ -95,8 +95,6 @@ class Tether:
             PlanError: there is no such way to act, or a constraint is to act by gradient.
 
         """
-        if self.attachment is not None:
-            self.detach()
         via = via or self.plan.via
         if via not in ("gradient", "prox"):
             raise PlanError(f"`via={via!r}`: a tether acts by `gradient` or by `prox`")
@@ -104,9 +102,16 @@ class Tether:
             if via == "gradient" and not part.pull.penalty.coupled:
                 raise PlanError(f"`{part.pull.penalty!r}` has no gradient", fix='attach(optimizer, via="prox")')
         self.anchor.verify()
-        self.attachment = Attachment(
-            self.parts, optimizer, via=via, own_decay=own_decay, step=step, label=str(self.plan)
-        )
+        before = self.attachment
+        self.detach()
+        try:
+            self.attachment = Attachment(
+                self.parts, optimizer, via=via, own_decay=own_decay, step=step, label=str(self.plan)
+            )
+        except TetherError:
+            if before is not None and before.optimizer() is not None:
+                self.attachment = before.again()
+            raise
         return self
 
     def detach(self) -> None:

@@ -177,5 +177,6 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _free_name(path: Path) -> Path:
+    path = path.absolute()
     names = (path.with_name(f"{path.name}-{number}") for number in count(2))
     return next(name for name in names if not os.path.lexists(name))

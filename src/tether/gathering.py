@@ -1,7 +1,6 @@
 """Gathering: a pull too small for its dtype, collected over steps until it can act."""
 
 import math
-from collections.abc import Iterator
 
 import torch
 from torch import Tensor
@@ -13,6 +12,7 @@ from tether.held import Held
 # the weight itself; toward the source, displacements of a thousandth of the weight must still be moved.
 HALF_ULPS = {"zero": 8, "source": 1024}
 MOST_STEPS = 1000
+MOST_SHARE = 0.1
 ASSUMED_STEP = 1e-3
 
 
@@ -21,16 +21,18 @@ class Gathering:
 
     A prox step of size η moves a displacement by about η·λ of itself. Where that is less than half an ulp of the
     weight, 2,000 steps leave every bit as it was; their sum, taken as one step every k, acts. It is their size that is
-    added up, and not their number, so that a warm-up and steps without a gradient count as what they are.
+    added up, and not their number, so that a warm-up, a falling rate and steps without a gradient count as what they
+    are. No step gathered is larger than a tenth of the displacement.
     """
 
     def __init__(self) -> None:
         self.every: dict[Held, int] = {}
         self.enough: dict[Held, float] = {}
+        self.least: dict[Held, float] = {}
         self.collected: dict[Held, float | Tensor] = {}
 
     def settle(self, part: Held, step: float) -> None:
-        """Choose what is enough.
+        """Choose what is enough, and the least that can act at all.
 
         Args:
             part: what is pulled.
@@ -40,31 +42,37 @@ class Gathering:
             PullBelowPrecision: even 1,000 steps at once would round to nothing.
 
         """
+        if not part.pull.penalty.coupled:  # a constraint holds at any step
+            self.every[part], self.enough[part], self.least[part] = 1, 0.0, 0.0
+            return
         assumed = step or ASSUMED_STEP
         ratio = part.pull.penalty.relative_pull(part.weight(), assumed)
         half_ulp = torch.finfo(part.parameter.dtype).eps / 2
-        if step and ratio * MOST_STEPS < HALF_ULPS["zero"] * half_ulp:
+        least = HALF_ULPS["zero"] * half_ulp
+        if step and ratio * MOST_STEPS < least:
             raise PullBelowPrecision(
                 f"the pull {part.pull!r} on `{part.name}` rounds to nothing in {part.parameter.dtype}",
                 why=f"a step of {step:.1e} moves {ratio:.1e} of a displacement, and half an ulp is {half_ulp:.1e}",
                 fix="keep the weights in float32, raise the strength or the rate, or leave the parameter free",
             )
-        wanted = HALF_ULPS[part.pull.reference] * half_ulp
+        wanted = max(least, min(HALF_ULPS[part.pull.reference] * half_ulp, MOST_SHARE))
         steps = MOST_STEPS if wanted > MOST_STEPS * ratio else wanted / ratio
         self.every[part] = max(1, math.ceil(steps))
         self.enough[part] = assumed * steps
+        self.least[part] = min(self.enough[part], assumed * least / ratio if ratio else math.inf)
 
     def collect(self, part: Held, step: float | Tensor) -> float | Tensor:
         """Add one step; return what is due, 0 where it is not enough yet."""
-        if self.every[part] == 1:
-            return step
-        total = self.collected.get(part, 0.0) + step
-        ready = total >= self.enough[part]
+        self.collected[part] = self.collected.get(part, 0.0) + step
+        return self._due(part, self.enough[part])
+
+    def take(self) -> list[tuple[Held, float | Tensor]]:
+        """Hand over all that can act; what would round to nothing stays."""
+        return [(part, self._due(part, self.least[part])) for part in self.collected]
+
+    def _due(self, part: Held, threshold: float) -> float | Tensor:
+        total = self.collected[part]
+        ready = total >= threshold
         due = torch.where(ready, total, 0.0) if isinstance(ready, Tensor) else total * ready
         self.collected[part] = total - due
         return due
-
-    def take(self) -> Iterator[tuple[Held, float | Tensor]]:
-        """Hand over all that is collected."""
-        while self.collected:
-            yield self.collected.popitem()

@@ -13,7 +13,10 @@ from tether.penalties.plan import Role
 
 @dataclass(eq=False)
 class Held:
-    """A parameter under a pull; `rows` where only those are meant, `reference` None where that is zero."""
+    """A parameter under a pull; `rows` where only those are meant, `reference` None where that is zero.
+
+    `copied` says that the reference follows the parameter to another device or dtype in a copy of its own.
+    """
 
     name: str
     role: Role
@@ -21,6 +24,7 @@ class Held:
     pull: Pull
     reference: Tensor | None
     rows: Int[Tensor, " rows"] | None = None
+    copied: bool = False
 
     @property
     def key(self) -> str:
@@ -51,7 +55,7 @@ class Held:
         if self.reference is not None and (
             self.reference.device != self.parameter.device or self.reference.dtype != self.parameter.dtype
         ):
-            self.reference = self.reference.to(self.parameter)
+            self.reference, self.copied = self.reference.to(self.parameter), True
         return self.reference
 
     def _rows(self) -> Tensor:

@@ -67,7 +67,7 @@ class Attachment:
         optimizer = unwrap(optimizer)
         self.held, self.via, self.label = tuple(held), via, label
         self.optimizer = weakref.ref(optimizer)
-        self.seen, self.acted, self.skipped = 0, 0, torch.zeros(())
+        self.seen, self.acted, self._waiting, self.skipped = 0, 0, 0, torch.zeros(())
         self.gathering = Gathering()
         self._by_id: dict[int, list[Held]] = {}
         for part in self.held:
@@ -105,6 +105,10 @@ class Attachment:
             or after.id not in optimizer._optimizer_step_post_hooks
         )
 
+    def again(self) -> "Attachment":
+        """The same attachment anew, after a `detach`."""
+        return Attachment(self.held, self.optimizer(), via=self.via, step=self._step, label=self.label)
+
     def check(self) -> None:
         """Raise where the pulls cannot be acting any more.
 
@@ -121,7 +125,7 @@ class Attachment:
 
     def flush(self) -> None:
         """Apply every gathered pull now; call it before a save or an evaluation in a loop of your own."""
-        _apply(list(self.gathering.take()))
+        self._deliver(self.gathering.take())
 
     def _refuse(self, optimizer: Optimizer) -> None:
         inside = [p for group in optimizer.param_groups for p in group["params"]]
@@ -201,12 +205,13 @@ class Attachment:
         acting = self._acting(optimizer)
         if not acting:
             return
-        self.acted += 1
+        self._waiting += 1
         skip = getattr(optimizer, "found_inf", None)  # a fused step under GradScaler changes nothing where it is 1
         if skip is not None:
             skip = skip.detach().reshape(())
             self.skipped = self.skipped.to(skip.device) + skip
         if self._step is None:
+            self._count()
             return
         steps: dict[int, float | Tensor] = {}
         due = []
@@ -215,7 +220,18 @@ class Attachment:
                 step = self._step(group)
                 steps[id(group)] = step if skip is None else step * (1 - skip)
             due.append((part, self.gathering.collect(part, steps[id(group)])))
-        _apply(due)
+        self._deliver(due)
+
+    def _deliver(self, due: Sequence[tuple[Held, float | Tensor]]) -> None:
+        due = [(part, step) for part, step in due if isinstance(step, Tensor) or step > 0]
+        if due:
+            _apply(due)
+            self._count()
+
+    def _count(self) -> None:
+        """The steps that waited for a delivery have acted with it."""
+        self.acted += self._waiting
+        self._waiting = 0
 
     def _refuse_changes(self, optimizer: Optimizer) -> None:
         if _members(optimizer) != self._groups:
@@ -274,6 +290,7 @@ def _has_gradient(part: Held) -> bool:
 
 
 def _apply(due: Sequence[tuple[Held, float | Tensor]]) -> None:
+    """One call for all parts that are alike."""
     steps: dict[Hashable, float | Tensor] = {}
     keyed: list[tuple[Held, Hashable]] = []
     for part, step in due:
@@ -281,6 +298,4 @@ def _apply(due: Sequence[tuple[Held, float | Tensor]]) -> None:
         steps[key] = step
         keyed.append((part, key))
     for parts, key in alike(keyed):
-        step = steps[key]
-        if isinstance(step, Tensor) or step > 0:
-            prox_(parts, step)
+        prox_(parts, steps[key])

@@ -17,6 +17,11 @@ SPEC, ENVIRONMENT, METRICS, OUTCOME = "spec.toml", "environment.json", "metrics.
 LINE = 100
 
 
+def cores() -> int:
+    """How many processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def environment(*, threads: int, device: str) -> dict[str, Any]:
     """Where a run runs: versions, machine, and the threads and the device that it was given.
 

@@ -103,9 +103,11 @@ def _free(leash: "Tether") -> list[str]:
 
 
 def _references(leash: "Tether") -> str:
-    copied = {name: value for name, value in leash.anchor.references.items() if name not in leash.anchor.mapped}
+    moved = {part.name for part in leash.parts if part.reference is not None and part.copied}
+    mapped = leash.anchor.mapped - moved
+    copied = {name: value for name, value in leash.anchor.references.items() if name not in mapped}
     size = sum(value.numel() * value.element_size() for value in copied.values()) / 1e6
-    return f"references: {len(leash.anchor.mapped)} mapped from file, {len(copied)} copied ({size:.1f} MB)"
+    return f"references: {len(mapped)} mapped from file, {len(copied)} copied ({size:.1f} MB)"
 
 
 def _reference(part: Held) -> torch.Tensor:

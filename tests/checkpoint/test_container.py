@@ -44,7 +44,7 @@ def test_content_decides_and_not_the_name(tmp_path, name):
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "git-LFS pointer"),
         (b"\n<!DOCTYPE html><html>404</html>", "web or XML page"),
         (b"\xef\xbb\xbf<?xml version='1.0'?>", "web or XML page"),
-        (gzip.compress(b"weights"), "gzip-compressed"),
+        (gzip.compress(b"weights", mtime=0), "gzip-compressed"),
         (numpy_bytes(np.save, np.ones(3)), "NumPy array"),
         (numpy_bytes(np.savez, np.ones(3)), "archive of NumPy arrays"),
         (b"\x89HDF\r\n\x1a\n" + bytes(64), "HDF5"),

@@ -96,8 +96,7 @@ def test_divergence_ends_with_4(tether: Tether, small: list[str], tmp_path: Path
 
 def command(*words: object, **settings: Any) -> subprocess.CompletedProcess[str]:
     executable = Path(sys.executable).with_name("tether")
-    words = tuple(str(word) for word in words)
-    return subprocess.run([executable, *words], capture_output=True, text=True, check=False, **settings)
+    return subprocess.run([executable, *map(str, words)], capture_output=True, text=True, check=False, **settings)
 
 
 def test_a_refusal_of_the_installed_command(tmp_path: Path) -> None:

@@ -114,3 +114,10 @@ def test_two_validation_parts_are_refused(folder) -> None:
 
 def test_parts_without_class_folders_are_refused(folder) -> None:
     assert "holds no class folders" in refusal(folder(train=2, test=2)).what
+
+
+def test_parts_are_parts_however_they_are_written(folder) -> None:
+    root = folder(Train__a=2, Train__b=2, TESTING__a=1, TESTING__b=1)
+    found = read_folder(root)
+    assert found.classes == ("a", "b")
+    assert sorted(set(found.split)) == ["test", "train"]

@@ -24,7 +24,7 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
         patch.setattr(module, "EPOCHS", 2)
         patch.setattr(module, "RATES", (0.003,))
         patch.setattr(module, "TUNING_SEEDS", (1000,))
-        patch.setattr(module, "_cores", lambda: 1)
+        patch.setattr(module, "cores", lambda: 1)
         assert run(["demo", "--out", str(out), "--seeds", "2"], COMMANDS) == 0
     return out, printed.getvalue()
 

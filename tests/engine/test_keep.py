@@ -1,4 +1,6 @@
+import errno
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -53,6 +55,17 @@ def test_a_failure_is_noted_with_the_folder(keeper: Keeper) -> None:
         raise DataError("gone")
     outcome = json.loads((keeper.folder / "outcome.json").read_text())
     assert outcome == {"status": "dataerror", "error": f"`{keeper.folder}`: gone"}
+
+
+def test_a_failure_that_cannot_be_noted_is_told_all_the_same(keeper: Keeper, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    keeper.open()
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(DataError, match=r"`.*run`: gone"), keeper.noting_failure():
+        raise DataError("gone")
+    assert not (keeper.folder / "outcome.json").exists()
 
 
 def test_rows_of_the_metrics_are_appended(keeper: Keeper) -> None:

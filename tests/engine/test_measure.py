@@ -64,7 +64,9 @@ def test_an_unreadable_picture_is_refused_or_left_out(run: Path) -> None:
     assert measure(run, skip_bad=True).count == 12
 
 
-@pytest.mark.parametrize(("text", "message"), [("{", "cannot be read"), ('{"test": []}', "has no test pictures")])
+@pytest.mark.parametrize(
+    ("text", "message"), [("{", "cannot be read"), ('{"test": [], "test_digest": ""}', "has no test pictures")]
+)
 def test_without_a_list_of_test_pictures_data_are_asked_for(run: Path, text: str, message: str) -> None:
     (run / "split.json").write_text(text)
     with pytest.raises(DataError, match=message) as refusal:

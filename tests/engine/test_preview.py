@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from tether import RunSpec, fit
 from tether.engine import preview as module
@@ -129,6 +130,18 @@ def test_memory_is_counted_in_values(settings: Settings, source_run: Path) -> No
     size = f"{4 * values / 1e6:.1f} MB"
     assert f"weights {size}, gradients {size}, optimiser {8 * values / 1e6:.1f} MB" in text
     assert "batchnorm: source" in text
+
+
+def test_references_take_memory_where_they_are_not_mapped_from_a_file(
+    settings: Settings, source_run: Path, tmp_path: Path
+) -> None:
+    tensors = load_file(source_run / "model.safetensors")
+    torch.save(tensors, tmp_path / "source.pt")
+    half = {"preprocessing.mean": (0.5,), "preprocessing.std": (0.5,)}
+    body = sum(4 * value.numel() for name, value in tensors.items() if not name.startswith("head."))
+    assert "references 0.0 MB" in str(preview(spec(settings, source_run)))
+    assert f"references {body / 1e6:.1f} MB" in str(preview(spec(settings, tmp_path / "source.pt", **half)))
+    assert body > 100_000
 
 
 def test_a_preview_without_a_source_says_so(settings: Settings) -> None:

@@ -60,8 +60,9 @@ def test_two_classes_are_no_special_case(settings: Settings, stripes: Any, sourc
 
 
 def test_probing_changes_neither_weights_nor_modes(settings: Settings, stripes: Any, resnet_run: Path) -> None:
-    job = job_on(settings, resnet_run, stripes("efg"), **{"model.name": "cifar-resnet20"})
+    job = job_on(settings, resnet_run, stripes("efg"), **{"model.name": "cifar-resnet20", "batchnorm": "update"})
     job.train_mode()
+    job.model.get_submodule("bn1").eval()
     modes = [module.training for module in job.model.modules()]
     before = {name: value.clone() for name, value in job.model.state_dict().items()}
     probe(job.model, job.task)

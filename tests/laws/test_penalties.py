@@ -1,7 +1,6 @@
 """What every penalty and every sum with a closed form obeys, in float64."""
 
 import inspect
-import math
 
 import pytest
 import torch
@@ -191,5 +190,5 @@ def test_relative_pull_is_the_median_shrink(penalty, step):
     weight = normal((6, 5))
     shrink = 1 - penalty.prox(weight, step) / weight
     assert penalty.relative_pull(weight, step) == pytest.approx(float(shrink.flatten().median()), rel=1e-9)
-    if not isinstance(penalty, L2):
-        assert penalty.relative_pull(torch.zeros(3), step) == math.inf
+    likely = torch.full((3, 4), 0.5, dtype=torch.float64)  # all zero: measured at fan-in^(−½)
+    assert penalty.relative_pull(torch.zeros(3, 4), step) == pytest.approx(penalty.relative_pull(likely, step))

@@ -82,7 +82,7 @@ def test_a_parametrised_head_keeps_all_its_parameters():
 def test_no_layer_with_the_classes_is_refused_and_the_layers_are_shown():
     with pytest.raises(MatchError, match="the model has no layer with 3 outputs") as refusal:
         head_of(nn.Sequential(nn.Linear(4, 10)), target_classes=CLASSES)
-    assert "`0` (10)" in refusal.value.why and "--head" in refusal.value.fix
+    assert "`0` (10)" in refusal.value.why and "head=" in refusal.value.fix
 
 
 def test_timm_s_classifier_with_other_outputs_is_refused():

@@ -39,8 +39,14 @@ def test_slots_hold_the_tensors_themselves_and_tell_buffers_from_parameters():
 
 
 def test_wrappers_leave_no_trace_in_names():
-    wrapped = nn.ModuleDict({"module": nn.ModuleDict({"_orig_mod": nn.Linear(2, 2)})})
+    wrapped = nn.DataParallel(torch.compile(nn.Linear(2, 2)))
+    assert list(wrapped.state_dict()) == ["module._orig_mod.weight", "module._orig_mod.bias"]
     assert list(slots(wrapped)) == ["weight", "bias"]
+
+
+def test_a_submodule_of_its_own_that_is_called_module_keeps_its_name():
+    own = nn.ModuleDict({"module": nn.Linear(2, 2), "bias": nn.Linear(2, 2)})
+    assert list(slots(own)) == ["module.weight", "module.bias", "bias.weight", "bias.bias"]
 
 
 def test_norms_are_those_that_keep_statistics():

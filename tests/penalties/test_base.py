@@ -33,5 +33,6 @@ def test_a_strength_becomes_a_float():
     assert repr(L2(1)) == "L2(1.0)"
 
 
-def test_the_pull_on_a_displacement_of_zeros_needs_no_precision():
-    assert L1(1e-12).relative_pull(torch.zeros(3), 1e-6) == float("inf")
+def test_a_tensor_of_zeros_is_measured_at_the_size_it_is_likely_to_reach():
+    assert L1(1e-3).relative_pull(torch.zeros(10, 4), 1e-2) == pytest.approx(1e-5 / 0.5)
+    assert L1(1e-3).relative_pull(torch.zeros(4), 1e-2) == pytest.approx(1e-5 / 0.5)

@@ -1,6 +1,6 @@
 """Which tensors of a saved object are its parameters, and their names without what training put around them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from tether.errors import CheckpointError
-from tether.params.select import WRAPPERS, canonical
+from tether.params.select import WRAPPERS, canonical, spelled
 
 PLAIN_ENTRIES = ("state_dict", "model_state_dict", "model", "net")
 AVERAGED_ENTRIES = ("model_ema", "state_dict_ema", "ema")
@@ -68,7 +68,7 @@ def model_tensors(model: nn.Module, subject: str) -> dict[str, Tensor]:
         CheckpointError: two names become one, or a tensor has no plain values.
 
     """
-    return _canonical_names(_tensors_of(model.state_dict(), subject), subject)
+    return _renamed(_tensors_of(model.state_dict(), subject), spelled(model), subject)
 
 
 def bare_names(tensors: Mapping[str, Tensor], subject: str) -> tuple[dict[str, Tensor], str | None]:
@@ -78,7 +78,7 @@ def bare_names(tensors: Mapping[str, Tensor], subject: str) -> tuple[dict[str, T
         CheckpointError: two names become one.
 
     """
-    bare = _canonical_names(tensors, subject)
+    bare = _renamed(tensors, canonical, subject)
     prefix = max(("".join(found[0] for found in WRAPPERS.finditer(name)) for name in tensors), key=len, default="")
     while holder := next((holder for holder in HOLDERS if bare and all(name.startswith(holder) for name in bare)), ""):
         bare = {name.removeprefix(holder): value for name, value in bare.items()}
@@ -86,15 +86,15 @@ def bare_names(tensors: Mapping[str, Tensor], subject: str) -> tuple[dict[str, T
     return bare, prefix or None
 
 
-def _canonical_names(tensors: Mapping[str, Tensor], subject: str) -> dict[str, Tensor]:
+def _renamed(tensors: Mapping[str, Tensor], spell: Callable[[str], str], subject: str) -> dict[str, Tensor]:
     bare: dict[str, Tensor] = {}
     for name, value in tensors.items():
-        if canonical(name) in bare:
+        if spell(name) in bare:
             raise CheckpointError(
-                f"{subject} has two tensors called `{canonical(name)}` once `module.` and `_orig_mod.` are taken off",
+                f"{subject} has two tensors called `{spell(name)}` once `module.` and `_orig_mod.` are taken off",
                 fix="save the parameters of one model only",
             )
-        bare[canonical(name)] = value
+        bare[spell(name)] = value
     return bare
 
 

@@ -41,7 +41,7 @@ def match(
     from tether.engine.build import read_classes
     from tether.files import write_durably
     from tether.matching.match import match as find
-    from tether.models.build import build, classifier_name
+    from tether.models.build import build
     from tether.spec import ModelSpec
 
     if by not in (None, "name", "order"):
@@ -59,7 +59,6 @@ def match(
         coverage=coverage,
         source_classes=read_classes(source_classes),
         target_classes=names,
-        head=classifier_name(model),
     )
     typer.echo(f"{checkpoint}\n{found}")
     if out is not None:

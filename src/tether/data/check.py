@@ -1,11 +1,11 @@
 """Check: every picture can be read, and every class has enough of them."""
 
-import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 from tether.data.pictures import Pictures
 from tether.errors import DataError
+from tether.record import cores
 
 Bad = list[tuple[int, str]]
 NAMED = 5
@@ -22,7 +22,7 @@ def attempt(job: Callable[[int], object], indices: Iterable[int]) -> Bad:
         return None
 
     indices = list(indices)
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+    with ThreadPoolExecutor(cores()) as pool:
         return [(index, found) for index, found in zip(indices, pool.map(why, indices), strict=True) if found]
 
 

@@ -8,7 +8,15 @@ from tether.data.pictures import Pictures
 from tether.errors import DataError
 
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
-PART_OF = {"train": "train", "val": "validation", "valid": "validation", "validation": "validation", "test": "test"}
+PART_OF = {
+    "train": "train",
+    "training": "train",
+    "testing": "test",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "test": "test",
+}
 LAYOUT = "make one folder of pictures for each class, or `train`, `val` and `test` that each hold class folders"
 
 
@@ -43,10 +51,10 @@ def _parts(root: Path) -> list[tuple[str, Path]]:
     if not below:
         why = "it holds files only" if any(root.iterdir()) else "it is empty"
         raise DataError(f"`{root}` holds no class folders", why=why, fix=LAYOUT)
-    parts = [folder for folder in below if folder.name in PART_OF and _folders(folder)]
+    parts = [folder for folder in below if folder.name.lower() in PART_OF and _folders(folder)]
     if parts:
         return _named(root, parts, [folder.name for folder in below if folder not in parts])
-    if all(folder.name in PART_OF for folder in below):
+    if all(folder.name.lower() in PART_OF for folder in below):
         raise DataError(f"`{below[0]}` is a part by its name and holds no class folders", fix=LAYOUT)
     return [("", root)]
 
@@ -58,13 +66,13 @@ def _named(root: Path, parts: list[Path], others: list[str]) -> list[tuple[str, 
             why="parts and classes cannot be told apart",
             fix=LAYOUT,
         )
-    named = [(PART_OF[folder.name], folder) for folder in parts]
+    named = [(PART_OF[folder.name.lower()], folder) for folder in parts]
     names = [name for name, _ in named]
     if "train" not in names:
         raise DataError(f"`{root}` holds `{parts[0].name}` and no `train`", fix=LAYOUT)
     if len(set(names)) < len(names):
-        twice = " and ".join(f"`{folder.name}`" for name, folder in named if name == "validation")
-        raise DataError(f"`{root}` holds its validation part twice: {twice}", fix="keep one of them")
+        twice = " and ".join(f"`{folder.name}`" for name, folder in named if names.count(name) > 1)
+        raise DataError(f"`{root}` holds one part twice: {twice}", fix="keep one of them")
     return named
 
 

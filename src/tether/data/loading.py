@@ -14,11 +14,12 @@ from tether.registry import refuse_ambiguous
 PACKAGED = {"digits": read_digits, "mnist": read_mnist}
 
 
-def load(path: str, *, skip_bad: bool = False) -> Pictures:
+def load(path: str, *, skip_bad: bool = False, to_train: bool = True) -> Pictures:
     """Take labelled pictures from a folder, a table (CSV or TSV) or, by the bare name `digits`, from scikit-learn.
 
     Args:
         skip_bad: leave unreadable pictures out and report them, instead of refusing.
+        to_train: refuse what is too little to train on: one class, one picture of a class, a class without training.
 
     Raises:
         DataError: nothing usable is there; the message names the file, the line or the class.
@@ -31,7 +32,8 @@ def load(path: str, *, skip_bad: bool = False) -> Pictures:
         return PACKAGED[path]()
     place = Path(path).expanduser()
     try:
-        return enough(readable(_listed(place, skip_bad=skip_bad), skip_bad=skip_bad))
+        found = readable(_listed(place, skip_bad=skip_bad), skip_bad=skip_bad)
+        return enough(found) if to_train else found
     except PermissionError as error:
         raise DataError(f"`{error.filename}` may not be read", fix="change its permissions") from None
 

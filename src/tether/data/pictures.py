@@ -125,9 +125,12 @@ class Pictures:
     @property
     def digest(self) -> str:
         """SHA-256 over every picture's name, class and file size."""
-        kinds = [self.classes[label] for label in self.labels]
-        rows = json.dumps(list(zip(self.names, kinds, self.sizes, strict=True)))
-        return hashlib.sha256(rows.encode()).hexdigest()
+        return self.digest_of(range(len(self)))
+
+    def digest_of(self, indices: Iterable[int]) -> str:
+        """SHA-256 over the name, class and file size of some pictures."""
+        rows = [(self.names[i], self.classes[self.labels[i]], self.sizes[i]) for i in indices]
+        return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
     def __len__(self) -> int:
         return len(self.names)

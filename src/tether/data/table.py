@@ -1,6 +1,7 @@
 """Table: pictures listed in a CSV or TSV file with the columns `path` and `label`, and `split` if it has one."""
 
 import csv
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,13 +101,14 @@ def _part(table: Path, line: int, given: str) -> str:
 def _refuse_twice(table: Path, rows: list[_Row]) -> None:
     first: dict[str, int] = {}
     for row in rows:
-        if row.name in first:
+        place = os.path.normpath(row.name)
+        if place in first:
             raise DataError(
-                f"`{table}`, line {row.line}: `{row.name}` is listed at line {first[row.name]} already",
+                f"`{table}`, line {row.line}: `{row.name}` is listed at line {first[place]} already",
                 why="the same picture could be trained on and tested on",
                 fix="take one of the two lines out",
             )
-        first[row.name] = row.line
+        first[place] = row.line
 
 
 def _absent(table: Path, missing: list[_Row], total: int) -> DataError:

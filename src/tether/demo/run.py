@@ -1,7 +1,6 @@
 """The article's five steps: a source, a transfer, few target pictures, a penalty, and what came of it."""
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -14,6 +13,7 @@ from PIL import Image
 from tether.data.digits import read_digits
 from tether.demo.result import METHODS, Demo, Outcome, draw
 from tether.files import make_run_folder, write_durably
+from tether.record import cores
 from tether.spec import RunSpec
 
 PER_CLASS, EPOCHS, BATCH = 2, 150, 20
@@ -35,7 +35,7 @@ def demo(out: Path, *, seeds: int = 5) -> Demo:
     """
     make_run_folder(out)
     write_halves(out)
-    with ProcessPoolExecutor(_cores(), mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(cores(), mp_context=get_context("spawn")) as pool:
         tried = [(method, rate, seed) for method in PLANS for rate in RATES for seed in TUNING_SEEDS]
         rates = _chosen(tried, list(pool.map(_tuned, [_spec(out / "digits" / "tuning", *cell) for cell in tried])))
         cells = [(method, rates.get(method, RATES[0]), seed) for method in METHODS for seed in range(seeds)]
@@ -132,7 +132,3 @@ def write_halves(out: Path) -> None:
             folder = out / "digits" / half / digits.classes[digits.labels[index]]
             folder.mkdir(parents=True, exist_ok=True)
             canvas.save(folder / f"{index:04d}.png")
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

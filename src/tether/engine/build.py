@@ -1,7 +1,6 @@
 """From a spec to the objects of a run: the only place where they are put together."""
 
 import math
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,14 +16,17 @@ from tether.data.loading import load as load_pictures
 from tether.data.split import split
 from tether.engine.preprocess import check_padding, settle
 from tether.errors import SettingsError
+from tether.matching.head import Head
+from tether.matching.slots import slots
 from tether.matching.transfer import Transfer, transfer
 from tether.models.build import build as build_model
-from tether.models.build import classifier_name, maker
+from tether.models.build import maker
 from tether.params.select import parameters
 from tether.penalties.frozen import Frozen
 from tether.penalties.plan import Plan
 from tether.penalties.presets import preset
 from tether.penalties.text import parse
+from tether.record import cores
 from tether.spec import PlanSpec, RunSpec
 from tether.tasks.image import ImageTask, steps_per_epoch
 
@@ -90,7 +92,9 @@ def build(spec: RunSpec) -> Job:
     anchor = moved.anchor if moved else Anchor({}, dict.fromkeys(parameters(model)))
     leash = Tether(model, anchor, plan(spec.plan))
     _freeze(leash)
-    return Job(spec, ImageTask.of(spec, pictures, parts), model, source, moved, leash)
+    job = Job(spec, ImageTask.of(spec, pictures, parts), model, source, moved, leash)
+    _try(job)
+    return job
 
 
 def plan(spec: PlanSpec) -> Plan:
@@ -158,14 +162,12 @@ def _on_machine(spec: RunSpec, model: nn.Module) -> RunSpec:
     device = spec.device or ("cuda" if torch.cuda.is_available() else "cpu")
     if device == "cuda" and not torch.cuda.is_available():
         raise SettingsError("`device = cuda`, and torch finds no accelerator here", fix="--device cpu")
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return spec.replace({"threads": spec.threads or (1 if small else cores), "device": device})
+    return spec.replace({"threads": spec.threads or (1 if small else cores()), "device": device})
 
 
 def _transfer(spec: RunSpec, source: Checkpoint, model: nn.Module, classes: tuple[str, ...]) -> Transfer:
     settings = spec.source
     assert settings is not None
-    head = classifier_name(model)
     moved = transfer(
         source,
         into=model,
@@ -175,22 +177,20 @@ def _transfer(spec: RunSpec, source: Checkpoint, model: nn.Module, classes: tupl
         coverage=settings.coverage,
         source_classes=read_classes(settings.classes),
         target_classes=classes,
-        head=head,
     )
     if settings.head == "zero":
-        _start_at_zero(model.get_submodule(head), moved)
+        _start_at_zero(Head.of(model, slots(model), target_classes=classes), moved)
     return moved
 
 
 @torch.no_grad()
-def _start_at_zero(head: nn.Module, moved: Transfer) -> None:
-    """New rows of the head start at zero: a network's own start may drown the source's features in its first steps."""
-    names = {id(p): name for name, p in parameters(moved.model).items()}
-    for parameter in head.parameters():
-        name = names[id(parameter)]
+def _start_at_zero(head: Head, moved: Transfer) -> None:
+    """New rows of the last layer start at zero: a network's own start may drown the source's features at first."""
+    named = parameters(moved.model)
+    for name in head.parameters:
         if name in moved.anchor.new:
             mask = moved.anchor.new[name]
-            parameter[slice(None) if mask is None else mask] = 0.0
+            named[name][slice(None) if mask is None else mask] = 0.0
 
 
 def _freeze(leash: Tether) -> None:
@@ -198,3 +198,30 @@ def _freeze(leash: Tether) -> None:
     for part in leash.parts:
         if isinstance(part.pull.penalty, Frozen) and part.rows is None:
             part.parameter.requires_grad_(False)
+
+
+@torch.no_grad()
+def _try(job: Job) -> None:
+    """Send one batch through the network before anything is written, so that what does not fit is refused."""
+    name, prepared, classes = job.spec.model.name, job.spec.preprocessing, len(job.task.pictures.classes)
+    assert prepared.channels is not None and prepared.size is not None
+    shape = (2, prepared.channels, prepared.size, prepared.size)
+    with torch.random.fork_rng(devices=[]):
+        job.model.eval()
+        try:
+            logits = job.model(torch.zeros(shape, device=job.spec.device))
+        except Exception as error:  # another's network may fail in any way
+            raise SettingsError(
+                f"`{name}` cannot take pictures of {' × '.join(map(str, shape[1:]))}: {error}",
+                why=f"it raises {type(error).__name__}",
+                fix=f"another --size or --set preprocessing.channels=…, or --set model.args.img_size={prepared.size}",
+            ) from error
+        finally:
+            job.model.train()
+    found = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
+    if found != (2, classes):
+        raise SettingsError(
+            f"`{name}` gives {found} for 2 pictures of {classes} classes",
+            why=f"one logit a class is needed, so (2, {classes})",
+            fix="a network that takes `num_classes` and returns its logits",
+        )

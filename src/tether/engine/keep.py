@@ -41,7 +41,10 @@ class Keeper:
             save_reference(self.folder, self.job.leash.anchor)
         table = [row.to_json() for row in rows(self.job.leash, self.optimizer)]
         self._json("plan.json", {"plan": str(self.job.leash.plan), "parameters": table})
-        self._json("split.json", self.job.task.split.to_json() | {"digest": self.job.task.pictures.digest})
+        pictures, split = self.job.task.pictures, self.job.task.split
+        self._json(
+            "split.json", split.to_json() | {"digest": pictures.digest, "test_digest": pictures.digest_of(split.test)}
+        )
 
     def log(self, row: Mapping[str, Any]) -> None:
         """Add one row to the metrics."""
@@ -70,4 +73,4 @@ class Keeper:
         link_latest(self.folder)
 
     def _json(self, name: str, value: Mapping[str, Any]) -> None:
-        write_durably(self.folder / name, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+        write_durably(self.folder / name, json.dumps(value, indent=1) + "\n")

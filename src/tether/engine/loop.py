@@ -53,7 +53,8 @@ class Best:
 def fit(spec: RunSpec, out: Path | str | None = None, *, quiet: bool | None = None) -> RunRecord:
     """Fine-tune as `spec` says, and leave a run folder.
 
-    The test pictures are touched once, at the end; the epoch is chosen on validation, and is the last one without.
+    Nothing is chosen on the test pictures: they are measured once, by the model and by the probe if there is one. The
+    epoch is chosen on validation, and is the last one without.
 
     Args:
         spec: settings; what they leave open is settled once and written down.

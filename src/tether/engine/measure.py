@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Int64
 
 from tether.data.loading import load as load_pictures
 from tether.data.pictures import Pictures
@@ -15,17 +16,33 @@ from tether.tasks.image import still_batches
 
 
 def measure(run: Path | str, data: str | None = None, *, skip_bad: bool = False) -> Scores:
-    """Scores of a run's model on its own test pictures, or on all pictures of `data`.
+    """Scores of a run's model on its own test pictures, or on those of `data`, its test part where it has one.
 
     Raises:
         CheckpointError: the run holds no usable model.
         DataError: pictures are absent or changed, or of classes that the model does not know.
     """
     trained = Trained.load(run)
-    pictures = load_pictures(data or trained.spec.data.path, skip_bad=skip_bad or trained.spec.data.skip_bad)
-    chosen = np.arange(len(pictures)) if data else _test_part(Path(run), pictures)
-    pictures = labelled_as(pictures, trained.classes, data or trained.spec.data.path)
+    skip_bad = skip_bad or trained.spec.data.skip_bad
+    if data is not None:
+        pictures, chosen = to_evaluate(data, trained.classes, skip_bad=skip_bad)
+    else:
+        pictures = load_pictures(trained.spec.data.path, skip_bad=skip_bad)
+        chosen = _test_part(Path(run), pictures)
     return score(trained.model, still_batches(pictures, chosen, trained.spec))
+
+
+def to_evaluate(
+    place: str, classes: tuple[str, ...], *, skip_bad: bool = False
+) -> tuple[Pictures, Int64[np.ndarray, " n"]]:
+    """Pictures labelled as a model's head counts its classes, and which to use: the data's own test part, or all.
+
+    Raises:
+        DataError: pictures are absent or unreadable, or a class is not one of the model's.
+    """
+    pictures = labelled_as(load_pictures(place, skip_bad=skip_bad, to_train=False), classes, place)
+    tested = pictures.own("test")
+    return pictures, tested if len(tested) else np.arange(len(pictures))
 
 
 def labelled_as(pictures: Pictures, classes: tuple[str, ...], place: str) -> Pictures:
@@ -44,9 +61,10 @@ def labelled_as(pictures: Pictures, classes: tuple[str, ...], place: str) -> Pic
     return replace(pictures, labels=numbers[pictures.labels], classes=classes)
 
 
-def _test_part(run: Path, pictures: Pictures) -> np.ndarray:
+def _test_part(run: Path, pictures: Pictures) -> Int64[np.ndarray, " n"]:
     try:
-        names = json.loads((run / "split.json").read_text(encoding="utf-8"))["test"]
+        parts = json.loads((run / "split.json").read_text(encoding="utf-8"))
+        names, digest = parts["test"], parts["test_digest"]
     except (OSError, ValueError, KeyError) as error:
         raise DataError(
             f"`{run / 'split.json'}` cannot be read: {error}", fix="--data with labelled pictures"
@@ -59,4 +77,10 @@ def _test_part(run: Path, pictures: Pictures) -> np.ndarray:
             f"{len(missing)} of {len(names)} test pictures are not there any more, `{missing[0]}` first",
             fix="restore the data, or --data with other labelled pictures",
         )
-    return np.array([index[name] for name in names], dtype=np.int64)
+    chosen = np.array([index[name] for name in names], dtype=np.int64)
+    if digest != pictures.digest_of(chosen):
+        raise DataError(
+            "the test pictures are not those of the run: the class or the file's size of one has changed",
+            fix="restore the data, or --data with other labelled pictures",
+        )
+    return chosen

@@ -55,7 +55,11 @@ def _pictures(place: Path) -> list[Path]:
         return [place]
     if not place.exists():
         raise DataError(f"there is no file or folder `{place}`")
-    found = sorted(path for path in place.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    found = sorted(path for path in place.rglob("*") if path.suffix.lower() in SUFFIXES and _is_shown(path, place))
     if not found:
         raise DataError(f"`{place}` holds no picture", fix=f"files ending in {', '.join(sorted(SUFFIXES))}")
     return found
+
+
+def _is_shown(path: Path, below: Path) -> bool:
+    return path.is_file() and not any(part.startswith(".") for part in path.relative_to(below).parts)

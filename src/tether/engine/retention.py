@@ -6,11 +6,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tether.data.loading import load as load_pictures
 from tether.engine.build import Job, read_classes
 from tether.engine.evaluate import score
-from tether.engine.measure import labelled_as
+from tether.engine.measure import to_evaluate
 from tether.errors import MatchError, SettingsError
+from tether.matching.head import Head
+from tether.matching.slots import slots
 from tether.matching.transfer import transfer
 from tether.models.build import build as build_model
 from tether.tasks.image import still_batches
@@ -36,7 +37,7 @@ class Retention:
                 fix="--source-classes FILE, with one class name a line in the order of its head",
             )
         self.job = job
-        self.pictures = labelled_as(load_pictures(settings.data), classes, settings.data)
+        self.pictures, self.chosen = to_evaluate(settings.data, classes, skip_bad=job.spec.data.skip_bad)
         state = torch.get_rng_state()
         self.model = build_model(job.spec.model, len(classes), job.spec.preprocessing.channels)
         torch.set_rng_state(state)
@@ -47,7 +48,11 @@ class Retention:
                 fix="leave out `source.data`",
             )
         self.state = {name: value.clone() for name, value in self.model.state_dict().items()}
-        self.body = [pair.target for pair in job.moved.match.pairs if pair.rows is None]
+        head = set(Head.of(self.model, slots(self.model), target_classes=classes).parameters)
+        tuned = job.model.state_dict()
+        self.body = [
+            name for name, value in self.state.items() if name not in head and tuned[name].shape == value.shape
+        ]
 
     def measure(self, model: nn.Module) -> dict[str, Any]:
         """Source accuracy of the source, of its head on the tuned body, and of that with the source's statistics."""
@@ -56,7 +61,7 @@ class Retention:
         body = {name: tuned[name] for name in self.body}
         weights = {name: value for name, value in body.items() if name not in buffers}
         return {
-            "count": len(self.pictures),
+            "count": len(self.chosen),
             "source": self._accuracy({}),
             "kept": self._accuracy(body),
             "kept_with_source_statistics": self._accuracy(weights),
@@ -65,5 +70,4 @@ class Retention:
     def _accuracy(self, changed: Mapping[str, Tensor]) -> float:
         self.model.load_state_dict(self.state)
         self.model.load_state_dict(changed, strict=False)
-        every = torch.arange(len(self.pictures)).numpy()
-        return score(self.model, still_batches(self.pictures, every, self.job.spec)).accuracy
+        return score(self.model, still_batches(self.pictures, self.chosen, self.job.spec)).accuracy

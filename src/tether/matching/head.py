@@ -9,7 +9,7 @@ from torch import nn
 
 from tether.errors import MatchError
 from tether.matching.slots import Slot
-from tether.params.select import canonical
+from tether.params.select import spelled
 from tether.registry import did_you_mean
 
 Rows = tuple[tuple[int, int], ...]
@@ -85,13 +85,14 @@ def _layers(model: nn.Module, module: str | None, classes: int | None) -> list[n
         raise MatchError(
             f"{where} has no layer with {classes} outputs, one for each target class",
             why=f"its output layers are {', '.join(_outputs(model)[-4:]) or 'none'}",
-            fix="build the model for this number of classes, or name its head: --head MODULE",
+            fix="build the model for this number of classes, or say which module is its head: transfer(…, head=…)",
         )
     return layers
 
 
 def _named(model: nn.Module, module: str) -> nn.Module:
-    modules: dict[str, nn.Module] = {canonical(name): layer for name, layer in model.named_modules()}
+    spell = spelled(model)
+    modules: dict[str, nn.Module] = {spell(name): layer for name, layer in model.named_modules()}
     if module not in modules:
         near = [name for name, layer in modules.items() if isinstance(layer, LAYERS)][-8:]
         raise MatchError(f"the model has no module `{module}` to be its head", fix=did_you_mean(module, near))
@@ -119,8 +120,9 @@ def _has_rows(layer: nn.Module, classes: int | None) -> bool:
 
 
 def _outputs(model: nn.Module) -> list[str]:
+    spell = spelled(model)
     return [
-        f"`{canonical(name)}` ({layer.weight.shape[0]})"
+        f"`{spell(name)}` ({layer.weight.shape[0]})"
         for name, layer in model.named_modules()
         if isinstance(layer, LAYERS)
     ]

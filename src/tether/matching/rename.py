@@ -42,7 +42,7 @@ def pair_names(
     >>> pair_names(["net.a", "net.b"], ["a", "b"])[0]
     {'a': 'net.a', 'b': 'net.b'}
     """
-    spelled, applied = _rewrite({name: canonical(name) for name in sources}, rules)
+    spelled, applied = _rewrite({name: name if name in targets else canonical(name) for name in sources}, rules)
     paired = _invert(spelled, targets)
     taken = set(paired.values())
     left = {source: name for source, name in spelled.items() if source not in taken}

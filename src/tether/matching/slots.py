@@ -8,7 +8,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.parameter import is_lazy
 
 from tether.errors import MatchError
-from tether.params.select import canonical
+from tether.params.select import spelled
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,9 +47,10 @@ def slots(model: nn.Module) -> dict[str, Slot]:
     owned = parameters | {id(b) for b in model.buffers()}
     found: dict[int, Slot] = {}
     names: dict[str, Slot] = {}
+    spell = spelled(model)
     for key, tensor in model.state_dict(keep_vars=True).items():
         if id(tensor) in owned:  # a quantised layer also saves tensors that are neither parameter nor buffer
-            name = canonical(key)
+            name = spell(key)
             names[name] = found.setdefault(id(tensor), Slot(name, tensor, id(tensor) not in parameters))
     _refuse_hollow(names)
     return names
@@ -78,10 +79,10 @@ class Norm:
 
 def norms(model: nn.Module, names: Mapping[str, Slot]) -> list[Norm]:
     """Every layer of `model` that keeps running statistics: batch norm of any kind, instance norm where it tracks."""
-    of = {id(slot.tensor): slot.name for slot in names.values()}
+    of, spell = {id(slot.tensor): slot.name for slot in names.values()}, spelled(model)
     return [
         Norm(
-            canonical(name),
+            spell(name),
             tuple(of[id(p)] for p in layer.parameters(recurse=False)),
             tuple(of[id(b)] for b in (layer.running_mean, layer.running_var) if b is not None),
         )

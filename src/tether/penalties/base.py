@@ -66,8 +66,13 @@ class Penalty(ABC):
             w.copy_(torch.where(step > 0, moved, w) if isinstance(step, Tensor) else moved)
 
     def relative_pull(self, weight: Float[Tensor, "*shape"], step: float) -> float:
-        """The median share by which a prox step shrinks a displacement as large as the weight; ∞ for zeros alone."""
+        """The median share by which a prox step shrinks a displacement as large as the weight.
+
+        A tensor that is all zero, as a new head may be, is measured at the size it is likely to reach, fan-in^(−½).
+        """
         delta = weight.detach().double()
+        if not delta.any():
+            delta = torch.full_like(delta, (delta[0].numel() if delta.ndim > 1 else max(1, delta.numel())) ** -0.5)
         there = delta != 0
         moved = (delta - self.prox(delta, step))[there] / delta[there]
         return float(moved.median()) if moved.numel() else math.inf
