@@ -118,6 +118,31 @@ def test_the_heads_new_rows_start_at_zero_or_as_the_network_draws_them(
     assert all(torch.equal(zero.model.get_parameter(name), drawn.model.get_parameter(name)) for name in others)
 
 
+def test_of_a_head_of_several_layers_the_last_one_starts_at_zero(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a_deep_head.py").write_text(
+        "from torch import nn\n"
+        "class Net(nn.Module):\n"
+        "    def __init__(self, num_classes):\n"
+        "        super().__init__()\n"
+        "        self.body = nn.Sequential(nn.Flatten(), nn.Linear(144, 8), nn.ReLU())\n"
+        "        self.fc = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, num_classes))\n"
+        "    def get_classifier(self): return self.fc\n"
+        "    def forward(self, x): return self.fc(self.body(x))\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    scratch = settings({"model.name": "a_deep_head:Net", "train.epochs": 1})
+    fit(RunSpec.from_flags(scratch), tmp_path / "run")
+    changes = {"source.path": str(tmp_path / "run"), "source.exclude": ["fc.*"]}
+    model = build(RunSpec.from_flags(scratch | changes)).model
+    assert model.get_parameter("fc.0.weight").any()
+    assert not model.get_parameter("fc.2.weight").any()
+    logits = model(torch.rand(2, 1, 12, 12))
+    logits.sum().backward()
+    assert model.get_parameter("fc.2.weight").grad.any()  # with all of the head at zero, nothing would ever move
+
+
 def test_what_is_given_stays(settings: Settings, source_run: Path) -> None:
     given = {"source.path": str(source_run), "plan.preset": "none", "optimizer.lr": 0.5, "data.augment": "none"}
     spec = build(RunSpec.from_flags(settings(given))).spec

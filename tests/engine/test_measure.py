@@ -64,6 +64,45 @@ def test_an_unreadable_picture_is_refused_or_left_out(run: Path) -> None:
     assert measure(run, skip_bad=True).count == 12
 
 
+def test_a_run_that_left_pictures_out_is_measured_without_them_again(run: Path) -> None:
+    (run.parent / "pictures/a/broken.png").write_text("no picture")
+    spec = RunSpec.from_toml(run / "spec.toml").replace({"data.skip_bad": True, "train.epochs": 1})
+    record = fit(spec, run.parent / "again")
+    assert measure(run.parent / "again").to_json() == record.outcome["test"]
+
+
+def test_test_pictures_of_another_size_are_refused(run: Path) -> None:
+    picture = run.parent / "pictures" / json.loads((run / "split.json").read_text())["test"][3]
+    picture.write_bytes(picture.read_bytes() + b"\0")
+    with pytest.raises(DataError, match="the test pictures are not those of the run") as refusal:
+        measure(run)
+    assert refusal.value.fix.startswith("restore the data")
+
+
+def test_test_pictures_of_another_class_are_refused(settings: Settings, stripes: Any, tmp_path: Path) -> None:
+    names = [f"{kind}/{number:02}.png" for kind in "abc" for number in range(10)]
+    table = tmp_path / "table.csv"
+    table.write_text("path,label\n" + "".join(f"{stripes() / name},{name[0]}\n" for name in names))
+    fit(RunSpec.from_flags(settings({"data.path": str(table), "train.epochs": 1})), tmp_path / "run")
+    measure(tmp_path / "run")
+    tested = json.loads((tmp_path / "run/split.json").read_text())["test"][0]
+    table.write_text(table.read_text().replace(f"{tested},a\n", f"{tested},b\n"))
+    with pytest.raises(DataError, match="the test pictures are not those of the run"):
+        measure(tmp_path / "run")
+
+
+def test_of_data_with_parts_the_test_part_is_measured(run: Path, stripes: Any, tmp_path: Path) -> None:
+    shutil.copytree(stripes("abc", 20), tmp_path / "parts/train")
+    shutil.copytree(stripes("ab"), tmp_path / "parts/test")
+    assert measure(run, str(tmp_path / "parts")) == measure(run, str(stripes("ab")))
+
+
+def test_one_picture_of_one_class_is_enough_to_measure(run: Path, stripes: Any, tmp_path: Path) -> None:
+    (tmp_path / "one/b").mkdir(parents=True)
+    shutil.copy(stripes() / "b/00.png", tmp_path / "one/b")
+    assert measure(run, str(tmp_path / "one")).count == 1
+
+
 @pytest.mark.parametrize(
     ("text", "message"), [("{", "cannot be read"), ('{"test": [], "test_digest": ""}', "has no test pictures")]
 )

@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,15 @@ def test_files_and_folders_may_be_mixed_and_none_comes_twice(source_run: Path, s
     found = [p.path for p in predict(source_run, [one, folder / "b", one])]
     assert found[0] == str(one)
     assert len(found) == len(set(found)) == 10
+
+
+def test_hidden_files_and_folders_are_passed_over(source_run: Path, stripes: Any, tmp_path: Path) -> None:
+    folder = tmp_path / ".pictures"  # the place itself may be hidden
+    for name in ("seen.png", "._seen.png", ".cache/seen.png", "below/also.PNG"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(stripes() / "a/00.png", folder / name)
+    found = [Path(p.path).relative_to(folder).as_posix() for p in predict(source_run, [folder])]
+    assert found == ["below/also.PNG", "seen.png"]
 
 
 def test_a_place_without_pictures_is_refused(source_run: Path, tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 import errno
 import os
+import re
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from tether import RunSpec, TetherError, fit
-from tether.errors import MachineError
+from tether.errors import MachineError, SettingsError
 
 Settings = Callable[..., dict[str, Any]]
 Changes = Mapping[str, Any]
@@ -191,6 +193,30 @@ def test_the_padding_of_a_source_that_does_not_say_it_is_asked_for(settings: Set
     with pytest.raises(TetherError, match=r"`preprocessing.padding` of the source .* is not known") as refusal:
         fit(RunSpec.from_flags(settings(PHOTO | prepared)), tmp_path / "run")
     assert refusal.value.fix.startswith("--padding same")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("layers", "message", "why"),
+    [
+        ("nn.Linear(100, num_classes)", "cannot take pictures of 1 × 12 × 12: .*mat1 and mat2 shapes", "RuntimeError"),
+        ("nn.Linear(144, num_classes + 1)", r"gives \(2, 4\) for 2 pictures of 3 classes", r"\(2, 3\)"),
+        ("nn.Linear(144, num_classes), Pair()", "gives tuple for 2 pictures", "one logit a class"),
+    ],
+)
+def test_a_network_that_does_not_fit_the_pictures_is_refused(
+    layers: str, message: str, why: str, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a_net_that_does_not_fit.py").write_text(
+        "from torch import nn\n"
+        "class Pair(nn.Module):\n    def forward(self, x): return x, x\n"
+        f"def Net(num_classes): return nn.Sequential(nn.Flatten(), {layers})\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "a_net_that_does_not_fit", raising=False)
+    with pytest.raises(SettingsError, match=message) as refusal:
+        fit(RunSpec.from_flags(settings({"model.name": "a_net_that_does_not_fit:Net"})), tmp_path / "run")
+    assert re.search(why, refusal.value.why)
     assert not (tmp_path / "run").exists()
 
 

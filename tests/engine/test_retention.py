@@ -1,3 +1,4 @@
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,29 @@ def test_a_head_whose_rows_are_matched_by_name_in_another_order_is_measured_as_t
     assert torch.equal(job.model.get_parameter("head.weight"), tensors(source_run)["head.weight"])
     found = Retention(job).measure(job.model)
     assert found["kept"] == found["source"] > 0.9
+
+
+def test_the_head_is_the_sources_own_where_the_target_has_the_same_classes(
+    settings: Settings, stripes: Any, source_run: Path
+) -> None:
+    job = build(RunSpec.from_flags(settings({"source.path": str(source_run), "source.data": str(stripes())})))
+    assert not job.moved.anchor.new
+    with torch.no_grad():
+        job.model.get_parameter("head.weight").mul_(-1)
+    found = Retention(job).measure(job.model)
+    assert found["kept"] == found["source"] > 0.9
+
+
+def test_of_source_pictures_in_parts_the_test_part_is_measured(
+    settings: Settings, stripes: Any, source_run: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(stripes("abc", 20), tmp_path / "parts/train")
+    shutil.copytree(stripes(), tmp_path / "parts/test")
+    whole, parts = (
+        Retention(build(RunSpec.from_flags(settings({"source.path": str(source_run), "source.data": str(data)}))))
+        for data in (stripes(), tmp_path / "parts")
+    )
+    assert parts.measure(parts.job.model) == whole.measure(whole.job.model)
 
 
 def test_measuring_twice_gives_the_same(settings: Settings, stripes: Any, source_run: Path) -> None:

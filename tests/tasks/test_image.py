@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from tether import RunSpec
-from tether.data.images import Images
+from tether.data.augment import augment
+from tether.data.images import Images, normalise
 from tether.data.order import epoch_order
 from tether.engine.build import build
 from tether.tasks.image import ImageTask
@@ -18,11 +19,12 @@ def task(settings: Settings, **changes: Any) -> ImageTask:
     return build(RunSpec.from_flags(settings(changes))).task
 
 
-def test_an_epoch_shows_each_training_picture_at_most_once_in_its_order(settings: Settings) -> None:
-    made = task(settings, **{"data.augment": "none", "train.batch_size": 4})
+@pytest.mark.parametrize("seed", [0, 7])
+def test_an_epoch_shows_each_training_picture_at_most_once_in_its_order(settings: Settings, seed: int) -> None:
+    made = task(settings, **{"seed": seed, "data.augment": "none", "train.batch_size": 4})
     batches = list(made.batches(2))
     assert made.steps_per_epoch == len(batches) == 4  # 18 pictures; two are left to other epochs
-    order = made.split.train[epoch_order(18, 0, 2)][:16]
+    order = made.split.train[epoch_order(18, seed, 2)][:16]
     assert torch.cat([labels for _, labels in batches]).tolist() == made.pictures.labels[order].tolist()
 
 
@@ -44,6 +46,17 @@ def test_batches_are_a_pure_function_of_seed_and_epoch(settings: Settings) -> No
         assert torch.equal(x, y)
     (a, _), (b, _) = next(one.batches(3)), next(one.batches(4))
     assert not torch.equal(a, b)
+
+
+def test_another_seed_augments_otherwise(settings: Settings) -> None:
+    one, two = task(settings, seed=7), task(settings, seed=8)
+    found, _ = next(one.batches(1))
+    indices = one.split.train[epoch_order(18, 7, 1)][:6]
+    for seed, same in ((7, True), (8, False)):
+        shown = augment(one.training.batch(indices), "shift", seed=seed, epoch=1, indices=indices, size=12)
+        prepared = normalise(shown, one.spec.preprocessing.mean, one.spec.preprocessing.std)
+        assert torch.equal(found, prepared) == same
+    assert not torch.equal(next(two.batches(1))[0], found)
 
 
 def test_fewer_pictures_than_a_batch_make_one_smaller_batch(settings: Settings) -> None:
