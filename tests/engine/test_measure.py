@@ -104,7 +104,8 @@ def test_one_picture_of_one_class_is_enough_to_measure(run: Path, stripes: Any, 
 
 
 @pytest.mark.parametrize(
-    ("text", "message"), [("{", "cannot be read"), ('{"test": [], "test_digest": ""}', "has no test pictures")]
+    ("text", "message"),
+    [("{", "cannot be read"), ("[]", "cannot be read"), ('{"test": [], "test_digest": ""}', "has no test pictures")],
 )
 def test_without_a_list_of_test_pictures_data_are_asked_for(run: Path, text: str, message: str) -> None:
     (run / "split.json").write_text(text)

@@ -65,7 +65,7 @@ def _test_part(run: Path, pictures: Pictures) -> Int64[np.ndarray, " n"]:
     try:
         parts = json.loads((run / "split.json").read_text(encoding="utf-8"))
         names, digest = parts["test"], parts["test_digest"]
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(
             f"`{run / 'split.json'}` cannot be read: {error}", fix="--data with labelled pictures"
         ) from None
