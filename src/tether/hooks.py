@@ -290,7 +290,6 @@ def _has_gradient(part: Held) -> bool:
 
 
 def _apply(due: Sequence[tuple[Held, float | Tensor]]) -> None:
-    """One call for all parts that are alike."""
     steps: dict[Hashable, float | Tensor] = {}
     keyed: list[tuple[Held, Hashable]] = []
     for part, step in due:
