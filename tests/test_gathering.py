@@ -11,11 +11,11 @@ from tether.binding import Tether
 from tether.errors import PullBelowPrecision
 from tether.gathering import MOST_STEPS, Gathering
 from tether.held import Held
-from tether.penalties.base import Pull
 from tether.penalties.frozen import Frozen
 from tether.penalties.l1 import L1
 from tether.penalties.l2 import L2
 from tether.penalties.plan import Plan
+from tether.penalties.pull import Pull
 
 STEPS = 2000
 

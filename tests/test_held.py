@@ -3,9 +3,9 @@ import torch
 from torch import nn
 
 from tether.held import Held, add_gradient_, alike, prox_
-from tether.penalties.base import Pull
 from tether.penalties.l1 import L1
 from tether.penalties.l2 import L2
+from tether.penalties.pull import Pull
 
 
 def held(name: str, parameter: nn.Parameter, *, rows: list[int] | None = None, source: bool = True) -> Held:

@@ -192,7 +192,7 @@ def test_attaching_again_moves_the_tether():
 @pytest.mark.parametrize("kind", [torch.optim.Adagrad, torch.optim.Adadelta, torch.optim.Rprop, torch.optim.ASGD])
 def test_where_no_step_is_right_the_gradient_acts(kind: Any):
     model = net()
-    optimizer = kind(model.parameters())
+    optimizer = kind(model.parameters(), **({"lambd": 0.0} if kind is torch.optim.ASGD else {}))
     with pytest.raises(UnknownStep):
         tether(model).attach(optimizer, via="prox")
     leash = tether(model).attach(optimizer, via="gradient")

@@ -41,7 +41,7 @@ _HOMES = {
     "Match": "matching.match",
     "Penalty": "penalties.base",
     "Plan": "penalties.plan",
-    "Pull": "penalties.base",
+    "Pull": "penalties.pull",
     "RunRecord": "record",
     "RunSpec": "spec",
     "Tether": "binding",
@@ -67,13 +67,14 @@ if TYPE_CHECKING:
     from tether.errors import TetherError
     from tether.matching.match import Match, match
     from tether.matching.transfer import Transfer, transfer
-    from tether.penalties.base import Penalty, Pull
+    from tether.penalties.base import Penalty
     from tether.penalties.frozen import Frozen
     from tether.penalties.group import GroupLasso
     from tether.penalties.l1 import L1
     from tether.penalties.l2 import L2
     from tether.penalties.plan import Plan
     from tether.penalties.presets import differential_l2, frozen, l1_sp, l2, l2_sp, none
+    from tether.penalties.pull import Pull
     from tether.record import RunRecord
     from tether.spec import RunSpec
 

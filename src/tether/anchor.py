@@ -66,13 +66,7 @@ class Anchor:
             MatchError: one has; the reference would be other than what was transferred.
 
         """
-        for path, digest in self.files.items():
-            if not path.exists() or file_digest(path) != digest:
-                raise MatchError(
-                    f"`{path}` has changed since its parameters were transferred",
-                    why="the reference is mapped from this file, so the penalty would pull somewhere else",
-                    fix="transfer again from the file as it is now",
-                )
+        verify(self.files)
 
     def copied(self) -> "Anchor":
         """The same anchor with every reference in memory."""
@@ -89,3 +83,19 @@ class Anchor:
         if whole:
             text += f" · {whole} new, toward zero or free"
         return text + (f" · new rows in {len(rows)}" if rows else "")
+
+
+def verify(files: Mapping[Path, str]) -> None:
+    """Check that files that references are mapped from have the SHA-256 they had.
+
+    Raises:
+        MatchError: one has not.
+
+    """
+    for path, digest in files.items():
+        if not path.exists() or file_digest(path) != digest:
+            raise MatchError(
+                f"`{path}` has changed since its parameters were transferred",
+                why="the reference is mapped from this file, so the penalty would pull somewhere else",
+                fix="transfer again from the file as it is now",
+            )

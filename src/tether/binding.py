@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -13,10 +13,14 @@ from tether.errors import MatchError, PlanError, TetherError
 from tether.guard import few
 from tether.held import Held
 from tether.hooks import Attachment
+from tether.membership import OwnDecay
 from tether.params.select import aliases, parameters
-from tether.penalties.plan import Plan, Role, Via
+from tether.penalties.plan import Metric, Plan, Role, Via
+from tether.penalties.pull import Pull
+from tether.references import References
 from tether.stepsize import Step
 from tether.summary import summarise
+from tether.unwrap import refuse_partitioned
 
 
 class Tether:
@@ -25,7 +29,9 @@ class Tether:
     Raises:
         MatchError: the anchor is not of this model.
         NoParameterSelected: the plan selects nothing.
-        PlanError: a group penalty over a partly new parameter, or a LoRA factor that only its product could be held by.
+        PlanError: a group penalty over a partly new parameter, a reference that is not there, a new parameter held to
+            its random start, or a LoRA factor that only its product could be held by.
+        AttachError: DeepSpeed has partitioned the parameters.
 
     >>> from tether.penalties.presets import l2_sp
     >>> model = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 2))
@@ -41,15 +47,16 @@ class Tether:
 
     def __init__(self, model: nn.Module, anchor: Anchor, plan: Plan) -> None:
         named = parameters(model)
+        refuse_partitioned(named.items())
         _refuse_foreign(anchor, named)
-        self.anchor, self.plan = anchor, plan
+        self.anchor, self.plan, self.references = anchor, plan, References(anchor)
         self.attachment: Attachment | None = None
         self._history = [0, 0]
         unheldable = {name: f"{p.dtype}" for name, p in named.items() if not p.dtype.is_floating_point}
         roles = {name: _roles(name, anchor) for name in named if name not in unheldable}
         names = {name: others for name, others in aliases(model).items() if name in roles}
         pulls = plan.pulls(names, roles)
-        self.parts = tuple(_bind(named[name], name, role, pull, anchor) for (name, role), pull in pulls.items())
+        self.parts = tuple(self._bind(named[name], name, role, pull) for (name, role), pull in pulls.items())
         self.parameters = named
         self.roles = roles
         self.free = {name: unheldable.get(name, "left free by the plan") for name in named}
@@ -58,7 +65,7 @@ class Tether:
         _refuse_lora([part.name for part in self.parts if part.parameter.requires_grad])
 
     def value(self) -> Float[Tensor, ""]:
-        """Ω(θ) as a scalar.
+        """Ω(θ) as a scalar, with the strengths that the plan's schedules have at this step.
 
         Differentiable while no optimiser is attached, so that it can be a term of a loss of your own; while one is, the
         pulls act in its step, and the value carries no gradient, so that nothing is counted twice.
@@ -70,7 +77,7 @@ class Tether:
         if self.attachment is not None:
             self.attachment.check()
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.attachment is None):
-            values = [part.pull.penalty.value(part.displacement()) for part in self.parts]
+            values = [part.pull.schedule.factor(self.steps_seen) * part.value() for part in self.parts]
             return torch.stack([v.to(values[0]) for v in values]).sum() if values else torch.zeros(())
 
     def attach(
@@ -78,7 +85,8 @@ class Tether:
         optimizer: Any,
         *,
         via: Via | None = None,
-        own_decay: Literal["refuse", "replace"] = "refuse",
+        metric: Metric | None = None,
+        own_decay: OwnDecay = "refuse",
         step: Step | float | None = None,
     ) -> "Tether":
         """Make the pulls act once in each step of `optimizer`; returns the tether.
@@ -86,27 +94,33 @@ class Tether:
         Args:
             optimizer: any `torch.optim.Optimizer`, or Accelerate's or Fabric's wrapper of one.
             via: the plan's own way, `"gradient"` or `"prox"`, when not given.
+            metric: the plan's own when not given; `"optimizer"` lets the prox take the optimiser's step for each value.
             own_decay: `"replace"` sets the optimiser's own weight decay to zero where it would act on held parameters.
             step: the effective step, as a number or a function of a parameter group, for an optimiser not in the table.
 
         Raises:
             AttachError: see `tether.hooks.Attachment`; nothing is changed then.
             MatchError: a file that references are mapped from has changed.
-            PlanError: there is no such way to act, or a constraint is to act by gradient.
+            PlanError: there is no such way to act, or a penalty of the plan cannot act so.
+            NoClosedForm: a sum that has no proximal map is to act by prox.
 
         """
         via = via or self.plan.via
-        if via not in ("gradient", "prox"):
-            raise PlanError(f"`via={via!r}`: a tether acts by `gradient` or by `prox`")
-        for part in self.parts:
-            if via == "gradient" and not part.pull.penalty.coupled:
-                raise PlanError(f"`{part.pull.penalty!r}` has no gradient", fix='attach(optimizer, via="prox")')
-        self.anchor.verify()
+        metric = metric or (self.plan.metric if via == "prox" else "identity")
+        self.plan.refuse_unless_acts(via, metric)
+        self.references.verify()
         before = self.attachment
         self.detach()
         try:
             self.attachment = Attachment(
-                self.parts, optimizer, via=via, own_decay=own_decay, step=step, label=str(self.plan)
+                self.parts,
+                optimizer,
+                via=via,
+                metric=metric,
+                own_decay=own_decay,
+                step=step,
+                label=str(self.plan),
+                start=self.steps_seen,
             )
         except TetherError:
             if before is not None and before.optimizer() is not None:
@@ -163,10 +177,13 @@ class Tether:
         if self.attachment is not None:
             self.attachment.check()
         self.flush()
-        return {"plan": str(self.plan), "seen": self.steps_seen, "acted": self.steps_acted}
+        gathered = self.attachment.gathering.saved() if self.attachment else {}
+        return {"plan": str(self.plan), "seen": self.steps_seen, "acted": self.steps_acted, "gathered": gathered}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on counting from a saved state.
+        """Go on from a saved state: its counts, the place in the schedules, and what it had gathered.
+
+        Attach first: without an attached optimiser, what was gathered has nowhere to go and is left.
 
         Raises:
             PlanError: the state is of another plan.
@@ -175,12 +192,22 @@ class Tether:
         if state["plan"] != str(self.plan):
             raise PlanError(f"the saved state is of another plan: {state['plan']}", why=f"this one is: {self.plan}")
         self._history = [int(state["seen"]), int(state["acted"])]
+        if self.attachment is not None:
+            self.attachment.go_on_from(int(state["seen"]), state["gathered"])
 
     def summary(self) -> str:
         """What is held to what, by how much, how far each part has moved, and on how many steps the penalty acted."""
         return summarise(self)
 
     __str__ = summary
+
+    def _bind(self, parameter: nn.Parameter, name: str, role: Role, pull: Pull) -> Held:
+        mask = self.anchor.new.get(name)
+        rows = None if mask is None else torch.nonzero(mask if role == "new" else ~mask).flatten()
+        reference = self.references.find(pull, name, parameter, role)
+        if reference is not None and rows is not None:
+            reference = reference[rows]
+        return Held(name, role, parameter, pull, reference, rows)
 
     def _norms(self, role: Role) -> list[float]:
         values = []
@@ -231,20 +258,3 @@ def _refuse_lora(names: list[str]) -> None:
             why="what moves is their product BA; a penalty on A and B is another one, and A's start is random",
             fix='overrides={"*lora_*": None}, or merge the adapter before the tether is made',
         )
-
-
-def _bind(parameter: nn.Parameter, name: str, role: Role, pull: Any, anchor: Anchor) -> Held:
-    mask = anchor.new.get(name)
-    rows = None
-    if mask is not None:
-        if not pull.penalty.elementwise:
-            raise PlanError(
-                f"`{pull.penalty!r}` cannot hold `{name}`, which is partly new",
-                why="a group would hold rows of the source and new rows together",
-                fix=f"overrides={{{name!r}: L2(…)}} or None",
-            )
-        rows = torch.nonzero(mask if role == "new" else ~mask).flatten()
-    reference = anchor.references.get(name) if pull.reference == "source" else None
-    if reference is not None and rows is not None:
-        reference = reference[rows]
-    return Held(name, role, parameter, pull, reference, rows)

@@ -1,6 +1,7 @@
 """Gathering: a pull too small for its dtype, collected over steps until it can act."""
 
 import math
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor
@@ -42,11 +43,11 @@ class Gathering:
             PullBelowPrecision: even 1,000 steps at once would round to nothing.
 
         """
-        if not part.pull.penalty.coupled:  # a constraint holds at any step
+        if not part.penalty.coupled:  # a constraint holds at any step
             self.every[part], self.enough[part], self.least[part] = 1, 0.0, 0.0
             return
-        assumed = step or ASSUMED_STEP
-        ratio = part.pull.penalty.relative_pull(part.weight(), assumed)
+        assumed, reference = step or ASSUMED_STEP, "zero" if part.pull.reference == "zero" else "source"
+        ratio = part.penalty.relative_pull(part.weight(), assumed)
         half_ulp = torch.finfo(part.parameter.dtype).eps / 2
         least = HALF_ULPS["zero"] * half_ulp
         if step and ratio * MOST_STEPS < least:
@@ -55,7 +56,7 @@ class Gathering:
                 why=f"a step of {step:.1e} moves {ratio:.1e} of a displacement, and half an ulp is {half_ulp:.1e}",
                 fix="keep the weights in float32, raise the strength or the rate, or leave the parameter free",
             )
-        wanted = max(least, min(HALF_ULPS[part.pull.reference] * half_ulp, MOST_SHARE))
+        wanted = max(least, min(HALF_ULPS[reference] * half_ulp, MOST_SHARE))
         steps = MOST_STEPS if wanted > MOST_STEPS * ratio else wanted / ratio
         self.every[part] = max(1, math.ceil(steps))
         self.enough[part] = assumed * steps
@@ -70,9 +71,21 @@ class Gathering:
         """Hand over all that can act; what would round to nothing stays."""
         return [(part, self._due(part, self.least[part])) for part in self.collected]
 
+    def saved(self) -> dict[str, float]:
+        """What is collected, by part, for `restore`."""
+        return {part.key: float(total) for part, total in self.collected.items() if _is_scalar(total) and total > 0}
+
+    def restore(self, held: Iterable[Held], saved: Mapping[str, float]) -> None:
+        """Go on with what was collected in a saved state."""
+        self.collected = {part: saved[part.key] for part in held if part.key in saved}
+
     def _due(self, part: Held, threshold: float) -> float | Tensor:
         total = self.collected[part]
         ready = total >= threshold
         due = torch.where(ready, total, 0.0) if isinstance(ready, Tensor) else total * ready
         self.collected[part] = total - due
         return due
+
+
+def _is_scalar(total: float | Tensor) -> bool:
+    return not isinstance(total, Tensor) or total.ndim == 0

@@ -1,21 +1,28 @@
 """Held: one parameter, or some of its rows, with its pull and what it is held to."""
 
 from collections.abc import Hashable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from tether.penalties.base import Pull
+from tether.errors import AttachError
+from tether.penalties.base import Penalty
 from tether.penalties.plan import Role
+from tether.penalties.pull import Pull
 
 
 @dataclass(eq=False)
 class Held:
     """A parameter under a pull; `rows` where only those are meant, `reference` None where that is zero.
 
-    `copied` says that the reference follows the parameter to another device or dtype in a copy of its own.
+    `penalty` is the pull's as it is on this parameter. `copied` says that the reference follows the parameter to
+    another device or dtype in a copy of its own.
+
+    Raises:
+        PlanError: the penalty does not fit the parameter.
+
     """
 
     name: str
@@ -25,6 +32,10 @@ class Held:
     reference: Tensor | None
     rows: Int[Tensor, " rows"] | None = None
     copied: bool = False
+    penalty: Penalty = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.penalty = self.pull.penalty.on(self.name, self.parameter.detach(), self.rows)
 
     @property
     def key(self) -> str:
@@ -33,18 +44,25 @@ class Held:
 
     def weight(self) -> Tensor:
         """The held values, the parameter's own memory unless only some rows are held."""
-        whole = self.parameter.detach()
+        return self.of_rows(self.parameter.detach())
+
+    def of_rows(self, whole: Tensor) -> Tensor:
+        """What belongs to the held values in a tensor of the parameter's shape."""
         return whole if self.rows is None else whole[self._rows()]
+
+    def value(self) -> Float[Tensor, ""]:
+        """Ω(δ), differentiable in the parameter."""
+        return self.penalty.value(self.displacement())
 
     def gradient(self) -> Tensor:
         """The gradient of the held values, likewise."""
         grad = self.parameter.grad
         assert grad is not None
-        return grad.detach() if self.rows is None else grad.detach()[self._rows()]
+        return self.of_rows(grad.detach())
 
     def displacement(self) -> Tensor:
         """δ = w − reference, differentiable in the parameter, in float32 where the parameter is narrower."""
-        weight = self.parameter if self.rows is None else self.parameter[self._rows()]
+        weight = self.of_rows(self.parameter)
         reference = self.aligned()
         if weight.dtype.itemsize < 4:
             weight, reference = weight.float(), None if reference is None else reference.float()
@@ -69,25 +87,70 @@ def alike(held: Iterable[tuple[Held, Hashable]]) -> list[tuple[list[Held], Hasha
     """Put together what one call can act on: the same penalty, referenced or not, and the same `Hashable`."""
     buckets: dict[Hashable, tuple[list[Held], Hashable]] = {}
     for part, what in held:
-        buckets.setdefault((part.pull.penalty, part.reference is None, what), ([], what))[0].append(part)
+        buckets.setdefault((part.penalty, part.reference is None, what), ([], what))[0].append(part)
     return list(buckets.values())
 
 
 @torch.no_grad()
 def add_gradient_(parts: Sequence[Held], scale: float | Tensor = 1.0) -> None:
-    """Add scale · ∇Ω to the gradients of parts that are `alike`."""
-    grads = [part.gradient() for part in parts]
-    parts[0].pull.penalty.add_gradient_(grads, [part.weight() for part in parts], _references(parts), scale)
-    for part, grad in zip(parts, grads, strict=True):
-        if part.rows is not None and part.parameter.grad is not None:
-            part.parameter.grad.index_copy_(0, part._rows(), grad)
+    """Add scale · ∇Ω to the gradients of parts that are `alike`; where a gradient is sparse, to the rows that have one.
+
+    Raises:
+        AttachError: a gradient is sparse, and the penalty holds rows together.
+
+    """
+    dense = [part for part in parts if part.parameter.grad is not None and not part.parameter.grad.is_sparse]
+    if dense:
+        grads = [part.gradient() for part in dense]
+        dense[0].penalty.add_gradient_(grads, [part.weight() for part in dense], _references(dense), scale)
+        for part, grad in zip(dense, grads, strict=True):
+            if part.rows is not None and part.parameter.grad is not None:
+                part.parameter.grad.index_copy_(0, part._rows(), grad)
+    for part in parts:
+        if part.parameter.grad is not None and part.parameter.grad.is_sparse:
+            _add_sparse_gradient_(part, scale)
+
+
+def _add_sparse_gradient_(part: Held, scale: float | Tensor) -> None:
+    grad = part.parameter.grad
+    assert grad is not None
+    if not part.penalty.elementwise:
+        raise AttachError(
+            f"`{part.penalty!r}` cannot act on `{part.name}`, whose gradient is sparse",
+            why="it holds rows together, and only some of them have a gradient",
+            fix=f"sparse=False in the embedding, or overrides={{{part.name!r}: L2(…)}}",
+        )
+    part.parameter.grad = grad = grad.coalesce()
+    rows, values, reference = grad.indices()[0], grad.values(), part.aligned()
+    at = torch.arange(len(rows), device=rows.device)
+    where = rows
+    if part.rows is not None:
+        at = torch.isin(rows, part._rows()).nonzero().flatten()
+        rows = rows[at]
+        where = torch.searchsorted(part._rows(), rows)
+    penalty = part.pull.penalty.on(part.name, part.parameter.detach(), rows)
+    added, weight = values[at], part.parameter.detach()[rows]
+    penalty.add_gradient_([added], [weight], None if reference is None else [reference[where]], scale)
+    values.index_copy_(0, at, added)
 
 
 @torch.no_grad()
 def prox_(parts: Sequence[Held], step: float | Tensor) -> None:
-    """Apply the proximal map of step · Ω to the weights of parts that are `alike`."""
+    """Apply the proximal map of step · Ω to the weights of parts that are `alike`.
+
+    Raises:
+        AttachError: a gradient is sparse.
+
+    """
+    for part in parts:
+        if part.parameter.grad is not None and part.parameter.grad.is_sparse:
+            raise AttachError(
+                f"the gradient of `{part.name}` is sparse",
+                why="the prox would act on every row, also on those without a gradient, which torch does not step",
+                fix='via="gradient", which acts on the rows that have one; or sparse=False in the embedding',
+            )
     weights = [part.weight() for part in parts]
-    parts[0].pull.penalty.prox_(weights, _references(parts), step)
+    parts[0].penalty.prox_(weights, _references(parts), step)
     for part, weight in zip(parts, weights, strict=True):
         if part.rows is not None:
             part.parameter.detach().index_copy_(0, part._rows(), weight)

@@ -8,6 +8,7 @@ import torch
 
 from tether.guard import few
 from tether.held import Held
+from tether.penalties.schedule import CONSTANT
 
 if TYPE_CHECKING:
     from tether.binding import Tether
@@ -19,20 +20,22 @@ def summarise(leash: "Tether") -> str:
     """One readable screen."""
     attached = leash.attachment
     way = f"by {attached.via}" if attached else f"by {leash.plan.via}, not attached"
+    way += " in the optimiser's metric" if attached and attached.metric == "optimizer" else ""
     way += ", and its optimiser is gone or has lost its hooks" if attached and attached.lost else ""
     title = str(leash.plan).removesuffix(f" · by {leash.plan.via}")
     lines = [f"tether: {title} · {way}", *_held(leash.parts)]
     lines += _by_part(leash)
     lines += _free(leash)
     lines.append(_references(leash))
-    if attached:
+    if attached and attached.metric == "identity":
         slow = {k for part, k in attached.gathering.every.items() if k > 1}
         if slow:
             lines.append(
                 f"gathered: a pull this small rounds to nothing in one step, so it acts every {max(slow)} steps"
             )
-        lines += [f"replaced: {sentence}" for sentence in attached.replaced]
-    omega = sum(float(part.pull.penalty.value(part.displacement().detach())) for part in leash.parts)
+    lines += [f"replaced: {sentence}" for sentence in attached.replaced] if attached else []
+    with torch.no_grad():
+        omega = sum(part.pull.schedule.factor(leash.steps_seen) * float(part.value()) for part in leash.parts)
     lines.append(f"{leash.acted_on}; Ω = {omega:.4g}")
     return "\n".join(lines)
 
@@ -56,7 +59,8 @@ def table(rows: Sequence[Sequence[str]]) -> list[str]:
 def _held(parts: Iterable[Held]) -> list[str]:
     groups: dict[tuple[str, str, str], list[Held]] = {}
     for part in parts:
-        groups.setdefault((part.role, part.pull.reference, repr(part.pull.penalty)), []).append(part)
+        later = "" if part.pull.schedule == CONSTANT else f" × {part.pull.schedule}"
+        groups.setdefault((part.role, part.pull.target, f"{part.penalty!r}{later}"), []).append(part)
     if not groups:
         return ["nothing is held"]
     rows = [["held", "tensors", "values", "to", "penalty", "moved ‖δ‖", "of ‖reference‖"]]

@@ -8,28 +8,61 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from tether.errors import PlanError
+from tether.penalties.ball import FrobeniusBall, MarsBall
 from tether.penalties.base import Penalty
+from tether.penalties.frozen import Frozen
 from tether.penalties.group import GroupLasso
 from tether.penalties.l1 import L1
 from tether.penalties.l2 import CPU_PIECE, L2
 from tether.penalties.text import PENALTIES, parse
+from tether.penalties.weighted import Weighted
 
 
 def registered() -> list[Penalty]:
-    kinds = [PENALTIES[name] for name in PENALTIES]
-    return [kind(0.7) if "strength" in inspect.signature(kind).parameters else kind() for kind in kinds]
+    made = []
+    for name in PENALTIES:
+        needed = {"strength": 0.7, "radius": 0.9}
+        given = {key: needed[key] for key in inspect.signature(PENALTIES[name]).parameters if key in needed}
+        made.append(PENALTIES[name](**given))
+    return made
 
 
+class Named(Weighted):
+    """Weighted with an importance for whatever shape it meets, so that it can stand among the others."""
+
+    def __init__(self, strength: float = 0.7) -> None:
+        super().__init__(strength, torch.ones(()))
+
+    def _for(self, delta: Tensor) -> Tensor:
+        return torch.linspace(0.1, 1.3, delta.numel()).reshape(delta.shape).to(delta)
+
+    def scaled(self, factor: float) -> "Named":
+        return Named(factor * self.strength)
+
+
+VIEWS = [GroupLasso(0.7, view) for view in ("neurons", "channels", "layers")]
 SUMS = [
     L2(0.5) + L1(0.3),
     L2(0.5) + GroupLasso(0.2),
     L1(0.3) + GroupLasso(0.2),
     L2(0.5) + 0.5 * L1(0.6) + GroupLasso(0.2),
+    L1(0.2) + GroupLasso(0.2) + GroupLasso(0.1, "layers"),
+    GroupLasso(0.2, "channels") + GroupLasso(0.1, "layers"),
+    L2(0.5) + MarsBall(0.9),
+    L2(0.5) + L1(0.1) + MarsBall(0.9),
+    L2(0.5) + FrobeniusBall(0.9),
+    L1(0.1) + GroupLasso(0.1) + FrobeniusBall(0.9),
 ]
-EVERY = [*registered(), *SUMS]
+WRITTEN = [*registered(), *VIEWS, *SUMS]  # those that a spec can hold
+EVERY = [*WRITTEN, Named(), Named() + L1(0.3), L2(0.5) + Named() + L1(0.3)]
 SMOOTH = [penalty for penalty in EVERY if penalty.coupled]
+CONSTRAINTS = [penalty for penalty in EVERY if not penalty.coupled]
 SHAPES = [(), (7,), (4, 5), (3, 2, 3, 3)]
 every_penalty = pytest.mark.parametrize("penalty", EVERY, ids=repr)
+every_written = pytest.mark.parametrize("penalty", WRITTEN, ids=repr)
+every_constraint = pytest.mark.parametrize("penalty", CONSTRAINTS, ids=repr)
+every_elementwise = pytest.mark.parametrize("penalty", [p for p in EVERY if p.elementwise], ids=repr)
 every_gradient = pytest.mark.parametrize("penalty", SMOOTH, ids=repr)
 every_shape = pytest.mark.parametrize("shape", SHAPES, ids=str)
 every_kind_of_number = pytest.mark.parametrize("number", [float, torch.tensor], ids=["float", "tensor"])
@@ -52,7 +85,7 @@ def moreau(penalty: Penalty, x: Tensor, delta: Tensor, step: float) -> Tensor:
 @every_shape
 def test_value_is_zero_at_the_reference_and_nowhere_below(penalty, shape):
     assert penalty.value(torch.zeros(shape, dtype=torch.float64)) == 0
-    assert penalty.value(normal(shape)) > 0
+    assert penalty.value(10 * normal(shape)) > 0
 
 
 @every_gradient
@@ -70,6 +103,32 @@ def test_gradient_is_zero_at_the_reference(penalty, shape):
     assert torch.equal(penalty.grad(at_reference), at_reference)
 
 
+@every_constraint
+@every_shape
+def test_a_constraint_is_kept_by_its_prox_and_has_no_gradient(penalty, shape):
+    delta = 10 * normal(shape)
+    assert penalty.prox(delta, 0.1).norm() < delta.norm()
+    assert penalty.value(penalty.prox(delta, 0.1)) < torch.inf == penalty.value(delta)
+    with pytest.raises(PlanError, match="no gradient"):
+        penalty.grad(delta)
+
+
+@every_constraint
+def test_a_constraint_leaves_what_it_allows(penalty):
+    delta = 1e-3 * normal((3, 4))
+    alone = penalty if not hasattr(penalty, "terms") else penalty.terms[-1]
+    if not isinstance(alone, Frozen):
+        assert torch.equal(alone.prox(delta, 0.1), delta)
+
+
+@every_elementwise
+def test_an_elementwise_prox_takes_a_step_for_each_value(penalty):
+    delta, steps = normal((3, 4)), torch.rand(3, 4, dtype=torch.float64)
+    found = penalty.prox(delta, steps)
+    for i, j in ((0, 0), (1, 2), (2, 3)):
+        torch.testing.assert_close(found[i, j], penalty.prox(delta, float(steps[i, j]))[i, j], rtol=1e-12, atol=0)
+
+
 @every_penalty
 @given(delta=deltas, other=deltas, step=st.floats(1e-3, 10))
 def test_prox_minimises_its_own_objective(penalty, delta, other, step):
@@ -78,7 +137,9 @@ def test_prox_minimises_its_own_objective(penalty, delta, other, step):
     lowest = moreau(penalty, found, delta, step)
     for x in (other, found + 1e-3 * other, delta, torch.zeros_like(delta)):
         slack = 1e-12 * (1 + lowest)  # rounding of sums of a few squares
-        assert moreau(penalty, x, delta, step) >= lowest + (x - found).square().sum() / 2 - slack
+        inside = penalty.prox(x, step) if not penalty.coupled else x  # elsewhere a constraint is infinite
+        height = moreau(penalty, inside, delta, step)
+        assert height >= lowest + (inside - found).square().sum() / 2 - slack
 
 
 @every_penalty
@@ -90,7 +151,8 @@ def test_prox_is_lowest_on_a_grid(penalty, delta):
     heights = torch.vmap(lambda x: moreau(penalty, x, delta, step))(grid)
     found = penalty.prox(delta, step)
     assert moreau(penalty, found, delta, step) <= heights.min() + 1e-14
-    assert (grid[heights.argmin()] - found).abs().max() <= axis[1] - axis[0]
+    # a constraint's nearest grid point within may be a diagonal away
+    assert (grid[heights.argmin()] - found).abs().max() <= 2 * (axis[1] - axis[0])
 
 
 @every_penalty
@@ -103,14 +165,17 @@ def test_prox_is_firmly_non_expansive(penalty, x, y, step):
 @every_penalty
 @given(x=deltas, y=deltas)
 def test_it_is_convex(penalty, x, y):
+    if not penalty.coupled:
+        x, y = penalty.prox(x, 1.0), penalty.prox(y, 1.0)
     assert penalty.value((x + y) / 2) <= (penalty.value(x) + penalty.value(y)) / 2 + 1e-12
 
 
 @every_penalty
 def test_scaling(penalty):
     delta = normal((4, 5))
-    assert 2.0 * penalty == penalty * 2.0 == penalty.scaled(2.0)
-    torch.testing.assert_close((2.0 * penalty).value(delta), 2 * penalty.value(delta), rtol=1e-14, atol=0)
+    inside = penalty.prox(delta, 0.1) if not penalty.coupled else delta
+    assert repr(2.0 * penalty) == repr(penalty * 2.0) == repr(penalty.scaled(2.0))
+    torch.testing.assert_close((2.0 * penalty).value(inside), 2 * penalty.value(inside), rtol=1e-14, atol=0)
     torch.testing.assert_close((2.0 * penalty).prox(delta, 0.1), penalty.prox(delta, 0.2), rtol=1e-12, atol=1e-14)
 
 
@@ -120,14 +185,14 @@ def test_nothing_of_it_is_null(penalty):
     assert (0.0 * penalty).null
 
 
-@every_penalty
+@every_written
 def test_its_text_reads_back(penalty):
     assert parse(repr(penalty)) == penalty
     pull = penalty.toward("zero")
     assert parse(repr(pull)) == pull
 
 
-@every_penalty
+@every_written
 def test_an_equal_one_hashes_alike(penalty):
     assert len({penalty, parse(repr(penalty))}) == 1
 
@@ -184,7 +249,7 @@ def test_a_step_tensor_of_zero_changes_no_value(penalty, source):
     assert all(map(torch.equal, weights, before))
 
 
-@every_penalty
+@every_written
 @pytest.mark.parametrize("step", [1e-3, 0.5])
 def test_relative_pull_is_the_median_shrink(penalty, step):
     weight = normal((6, 5))

@@ -7,6 +7,7 @@ from torch import nn
 from tether.anchor import Anchor
 from tether.binding import Tether
 from tether.errors import AttachError, DoubleDecay, PullBelowPrecision
+from tether.penalties.group import GroupLasso
 from tether.penalties.l2 import L2
 from tether.penalties.plan import Plan
 
@@ -138,11 +139,21 @@ def test_a_loaded_state_with_decay_is_refused():
         step(model, optimizer)
 
 
-@both_ways
-def test_a_sparse_gradient_is_refused(via: str):
+@pytest.mark.parametrize(("plan", "said"), [(Plan(L2(0.1)), "every row"), (Plan(GroupLasso(0.1)), "every row")])
+def test_a_sparse_gradient_is_refused_by_prox(plan: Plan, said: str):
     model = nn.Embedding(5, 2, sparse=True)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    Tether(model, Anchor.of(model), Plan(L2(0.1))).attach(optimizer, via=via)
+    Tether(model, Anchor.of(model), plan).attach(optimizer)
     model(torch.tensor([1])).sum().backward()
-    with pytest.raises(AttachError, match=r"gradient of `weight` is sparse"):
+    with pytest.raises(AttachError, match=r"gradient of `weight` is sparse") as refused:
+        optimizer.step()
+    assert said in refused.value.why
+
+
+def test_a_sparse_gradient_is_refused_where_rows_are_held_together():
+    model = nn.Embedding(5, 2, sparse=True)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    Tether(model, Anchor.of(model), Plan(GroupLasso(0.1, "layers"), via="gradient")).attach(optimizer)
+    model(torch.tensor([1])).sum().backward()
+    with pytest.raises(AttachError, match=r"`weight`, whose gradient is sparse"):
         optimizer.step()

@@ -1,13 +1,13 @@
 import pytest
 
 from tether.errors import NoParameterSelected, PlanError
-from tether.penalties.base import Pull
 from tether.penalties.frozen import Frozen
 from tether.penalties.group import GroupLasso
 from tether.penalties.l1 import L1
 from tether.penalties.l2 import L2
 from tether.penalties.plan import Plan
 from tether.penalties.presets import l2_sp
+from tether.penalties.pull import Pull
 
 NAMES = {"a.weight": ("a.weight", "tied.weight"), "a.bias": ("a.bias",), "head.weight": ("head.weight",)}
 ROLES = {"a.weight": {"transferred"}, "a.bias": {"transferred"}, "head.weight": {"new"}}
@@ -58,7 +58,8 @@ def test_scaled_multiplies_every_strength():
 
 def test_it_reads_on_one_line():
     plan = Plan(L2(0.1), overrides={"*.bias": None, "a.*": GroupLasso(1.0)})
-    assert str(plan) == "transferred → source: L2(0.1) · new: free · *.bias: nothing · a.*: GroupLasso(1.0) · by prox"
+    said = 'transferred → source: L2(0.1) · new: free · *.bias: nothing · a.*: GroupLasso(1.0, "filters") · by prox'
+    assert str(plan) == said
 
 
 def test_a_glob_that_matches_nothing_is_refused():

@@ -1,11 +1,11 @@
 import pytest
 
 from tether.errors import PlanError, SettingsError
-from tether.penalties.base import Pull
 from tether.penalties.frozen import Frozen
 from tether.penalties.group import GroupLasso
 from tether.penalties.l1 import L1
 from tether.penalties.l2 import L2
+from tether.penalties.pull import Pull
 from tether.penalties.text import PENALTIES, parse
 
 
@@ -62,4 +62,20 @@ def test_a_name_that_is_not_known_says_what_is_near():
 
 
 def test_every_class_is_registered():
-    assert set(PENALTIES) == {"L2", "L1", "GroupLasso", "Frozen"}
+    assert set(PENALTIES) == {"L2", "L1", "GroupLasso", "FrobeniusBall", "MarsBall", "Frozen"}
+
+
+def test_schedules_views_and_references_read_back():
+    for text in (
+        'L2(0.1).toward("source", Cosine(steps=100, end=0.5))',
+        'L2(0.1).toward("source", Annealing(rate=0.05, middle=250))',
+        '(L2(0.1) + GroupLasso(0.1, Heads(12, axis=1))).toward("zero")',
+        'GroupLasso(0.1, Heads(4, fused=3)).toward("runs/other")',
+    ):
+        assert repr(parse(text)) == text
+        assert parse(text) == parse(repr(parse(text)))
+
+
+def test_a_part_is_no_penalty():
+    with pytest.raises(PlanError):
+        parse("Cosine(100)")

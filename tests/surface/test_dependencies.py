@@ -29,7 +29,7 @@ def test_the_constraints_hold_no_address() -> None:
 
 
 def test_the_constraints_leave_torch_to_the_registry() -> None:
-    assert not [name for name in PINNED if re.match(r"torch|triton|nvidia-|cuda-", name)]
+    assert not [name for name in PINNED if re.match(r"(torch|torchvision|triton)$|nvidia-|cuda-", name)]
 
 
 @pytest.mark.parametrize("need", DIRECT)

@@ -44,5 +44,5 @@ def rows(leash: Tether, optimizer: Optimizer) -> list[Row]:
                 continue
             penalty = part.pull.penalty
             strength = getattr(penalty, "strength", None) if isinstance(penalty, L2) else None
-            found.append(Row(name, shape, fate, repr(penalty), part.pull.reference, strength, rate))
+            found.append(Row(name, shape, fate, repr(penalty), part.pull.target, strength, rate))
     return found

@@ -3,16 +3,19 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from tether.errors import PlanError
+from tether.penalties.schedule import CONSTANT, Schedule
 
-Reference = Literal["source", "zero"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tether.penalties.pull import Pull, Reference
 
 
 class Penalty(ABC):
@@ -23,6 +26,7 @@ class Penalty(ABC):
     """
 
     elementwise: ClassVar[bool] = True
+    """Whether each value has a penalty of its own; then `prox` takes a step for each value too."""
     coupled: ClassVar[bool] = True
     """Whether it has a gradient to add; a constraint has only a projection."""
 
@@ -77,9 +81,20 @@ class Penalty(ABC):
         moved = (delta - self.prox(delta, step))[there] / delta[there]
         return float(moved.median()) if moved.numel() else math.inf
 
-    def toward(self, reference: Reference) -> "Pull":
-        """Say what the displacement is measured from: `"source"` or `"zero"`."""
-        return Pull(self, reference)
+    def on(self, name: str, weight: Float[Tensor, "*shape"], rows: Int[Tensor, " rows"] | None = None) -> "Penalty":
+        """The penalty as it is on one parameter, or on some of its rows: itself, unless it differs by parameter.
+
+        Raises:
+            PlanError: it does not fit that parameter.
+
+        """
+        return self
+
+    def toward(self, reference: "Reference | Mapping[str, Tensor]", schedule: Schedule | None = None) -> "Pull":
+        """Say what the displacement is measured from, and how the strength changes: see `Pull`."""
+        from tether.penalties.pull import Pull
+
+        return Pull(self, reference, schedule or CONSTANT)  # type: ignore[arg-type]
 
     def __add__(self, other: "Penalty") -> "Penalty":
         from tether.penalties.sums import add
@@ -90,31 +105,6 @@ class Penalty(ABC):
         return self.scaled(float(factor)) if isinstance(factor, int | float) else NotImplemented
 
     __rmul__ = __mul__
-
-
-@dataclass(frozen=True)
-class Pull:
-    """A penalty together with what it pulls to.
-
-    Raises:
-        PlanError: the reference is neither `source` nor `zero`.
-
-    """
-
-    penalty: Penalty
-    reference: Reference
-
-    def __post_init__(self) -> None:
-        if self.reference not in ("source", "zero"):
-            raise PlanError(f"no reference is called {self.reference!r}", fix='toward("source") or toward("zero")')
-
-    def scaled(self, factor: float) -> "Pull":
-        """The same pull with every strength multiplied."""
-        return Pull(self.penalty.scaled(factor), self.reference)
-
-    def __repr__(self) -> str:
-        inner = f"({self.penalty})" if "+" in repr(self.penalty) else repr(self.penalty)
-        return f'{inner}.toward("{self.reference}")'
 
 
 def checked_strength(name: str, strength: float) -> float:

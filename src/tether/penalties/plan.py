@@ -6,9 +6,13 @@ from typing import Literal
 
 from tether.errors import NoParameterSelected, PlanError
 from tether.params.select import select
-from tether.penalties.base import Penalty, Pull, Reference
+from tether.penalties.base import Penalty
+from tether.penalties.pull import SOURCE, ZERO, Pull
+from tether.penalties.schedule import CONSTANT
+from tether.penalties.sums import Sum
 
 Via = Literal["gradient", "prox"]
+Metric = Literal["identity", "optimizer"]
 Role = Literal["transferred", "new"]
 Entry = Penalty | Pull | None
 
@@ -19,10 +23,14 @@ class Plan:
 
     A penalty pulls a transferred parameter toward its source value unless `.toward("zero")` says otherwise, and a new
     one toward zero, which is all it has. Of several overrides that match, the last wins. `via="gradient"` adds the
-    penalty's gradient before the optimiser's step (coupled); `via="prox"` acts after it (decoupled).
+    penalty's gradient before the optimiser's step (coupled); `via="prox"` acts after it (decoupled). With
+    `metric="optimizer"` the prox takes for every value the step that the optimiser took, lr/(√v̂ + ε) in Adam, and then
+    has the objective's fixed point, as the gradient has.
 
     Raises:
-        PlanError: an entry is not a penalty, `new` pulls to a source, or a constraint is to act by gradient.
+        PlanError: an entry is not a penalty, `new` pulls to a source, a constraint is to act by gradient, or the
+            optimiser's metric is wanted for what is not elementwise or not by prox.
+        NoClosedForm: a sum that has no proximal map is to act by prox.
 
     >>> from tether.penalties.l2 import L2
     >>> print(Plan(transferred=L2(0.1), new=L2(0.01), overrides={"*.bias": None}))
@@ -35,19 +43,46 @@ class Plan:
     overrides: Mapping[str, Entry] = field(default_factory=dict)
     via: Via = "prox"
     name: str = ""
+    metric: Metric = "identity"
 
     def __post_init__(self) -> None:
         for where, entry in self._entries():
             if not isinstance(entry, Penalty | Pull | None):
                 raise PlanError(f"`{where}={entry!r}` is not a penalty", fix="L2(0.1), L1(1e-4), …, or None")
-        if self.via not in ("gradient", "prox"):
-            raise PlanError(f"`via={self.via!r}`: a plan acts by `gradient` or by `prox`")
-        if isinstance(self.new, Pull) and self.new.reference == "source":
+        if isinstance(self.new, Pull) and self.new.reference == SOURCE:
             raise PlanError("`new` cannot pull toward the source", why="a new parameter has no source value")
+        self.refuse_unless_acts(self.via, self.metric)
+
+    def refuse_unless_acts(self, via: Via, metric: Metric) -> None:
+        """Raise where its penalties cannot act in that way.
+
+        Raises:
+            PlanError: there is no such way, or an entry cannot act so.
+            NoClosedForm: a sum that has no proximal map is to act by prox.
+
+        """
+        if via not in ("gradient", "prox"):
+            raise PlanError(f"`via={via!r}`: a plan acts by `gradient` or by `prox`")
+        if metric not in ("identity", "optimizer"):
+            raise PlanError(f"`metric={metric!r}`: the metric of a prox is `identity` or `optimizer`")
+        if metric == "optimizer" and via == "gradient":
+            raise PlanError(
+                '`metric="optimizer"` is of the prox', why="a gradient is in the optimiser's metric", fix='via="prox"'
+            )
         for where, entry in self._entries():
             penalty = entry.penalty if isinstance(entry, Pull) else entry
-            if self.via == "gradient" and penalty is not None and not penalty.coupled:
-                raise PlanError(f"`{where}={penalty!r}` has no gradient", fix='via="prox"')
+            if penalty is None:
+                continue
+            if via == "gradient" and not penalty.coupled:
+                raise PlanError(f"`{where}={penalty!r}` is a constraint and has no gradient", fix='via="prox"')
+            if metric == "optimizer" and not penalty.elementwise:
+                raise PlanError(
+                    f"`{where}={penalty!r}` has no closed form in the optimiser's metric",
+                    why="there every value has a step of its own, and this penalty holds values together",
+                    fix='metric="identity", or L2, L1 or Weighted',
+                )
+            if via == "prox" and isinstance(penalty, Sum):
+                penalty.refuse_unless_closed()
 
     def scaled(self, factor: float) -> "Plan":
         """The same plan with every strength multiplied."""
@@ -86,20 +121,20 @@ class Plan:
         if entry is None:
             return None
         if not isinstance(entry, Pull):
-            return entry.toward("source" if role == "transferred" else "zero")
-        if role == "new" and entry.reference == "source":
+            return entry.toward(SOURCE if role == "transferred" else ZERO)
+        if role == "new" and entry.reference == SOURCE:
             if roles == {"new"}:
                 raise PlanError(
                     f"`overrides={glob!r}` pulls the new parameter `{name}` toward a source it does not have"
                 )
-            return entry.penalty.toward("zero")
+            return replace(entry, reference=ZERO)
         return entry
 
     def _refuse_idle(self, found: Mapping[tuple[str, Role], Pull], roles: Mapping[str, set[Role]]) -> None:
         entries = [entry for _, entry in self._entries() if entry is not None]
         strong = [entry for entry in entries if not (entry.penalty if isinstance(entry, Pull) else entry).null]
         toward_source = self.transferred is not None and not (
-            isinstance(self.transferred, Pull) and self.transferred.reference == "zero"
+            isinstance(self.transferred, Pull) and self.transferred.reference != SOURCE
         )
         if toward_source and not any("transferred" in its for its in roles.values()):
             raise NoParameterSelected(
@@ -114,17 +149,19 @@ class Plan:
         return [("transferred", self.transferred), ("new", self.new), *overrides]
 
     def __str__(self) -> str:
-        parts = [_said("transferred", self.transferred, "source"), _said("new", self.new, "zero")]
+        parts = [_said("transferred", self.transferred, SOURCE), _said("new", self.new, ZERO)]
         parts += [f"{glob}: {entry if entry is not None else 'nothing'}" for glob, entry in self.overrides.items()]
-        return " · ".join([*([self.name] if self.name else []), *parts, f"by {self.via}"])
+        metric = " in the optimiser's metric" if self.metric == "optimizer" else ""
+        return " · ".join([*([self.name] if self.name else []), *parts, f"by {self.via}{metric}"])
 
 
 def _scaled(entry: Entry, factor: float) -> Entry:
     return None if entry is None else entry.scaled(factor)
 
 
-def _said(role: str, entry: Entry, reference: Reference) -> str:
+def _said(role: str, entry: Entry, reference: str) -> str:
     if entry is None:
         return f"{role}: free"
     pull = entry if isinstance(entry, Pull) else Pull(entry, reference)
-    return f"{role} → {pull.reference}: {pull.penalty}"
+    later = "" if pull.schedule == CONSTANT else f" × {pull.schedule}"
+    return f"{role} → {pull.target}: {pull.penalty}{later}"

@@ -2,12 +2,19 @@
 
 import inspect
 from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import Tensor
 
 from tether.errors import SettingsError
+from tether.penalties.ball import MarsBall
 from tether.penalties.frozen import Frozen
+from tether.penalties.group import GroupLasso
 from tether.penalties.l1 import L1
 from tether.penalties.l2 import L2
 from tether.penalties.plan import Plan
+from tether.penalties.views import View
+from tether.penalties.weighted import Weighted
 from tether.registry import Registry, did_you_mean
 
 PRESETS: Registry[Callable[..., Plan]] = Registry("preset")
@@ -70,6 +77,71 @@ def l1_sp(alpha: float, beta: float = 0.01) -> Plan:
     return Plan(transferred=L1(alpha), new=L2(beta), via="prox", name="l1_sp")
 
 
+@PRESETS.register("group_lasso_sp")
+def group_lasso_sp(alpha: float, beta: float = 0.01, view: View = "filters") -> Plan:
+    """Group lasso toward the starting point, α Σ √n ‖w_g − w_g⁰‖ + β/2‖w_S̄‖² (Li, Grandvalet and Davoine, 2018).
+
+    By prox, where the authors use a subgradient: only so do whole groups stay exactly at the source. Their groups are
+    filters, each with the weight √n.
+
+    >>> print(group_lasso_sp(1e-3))
+    group_lasso_sp · transferred → source: GroupLasso(0.001, "filters") · new → zero: L2(0.01) · by prox
+    """
+    return Plan(transferred=GroupLasso(alpha, view), new=L2(beta), via="prox", name="group_lasso_sp")
+
+
+@PRESETS.register("l2_sp_fisher")
+def l2_sp_fisher(fisher: Mapping[str, Tensor], alpha: float = 0.1, beta: float = 0.01) -> Plan:
+    """L2 toward the starting point, each weight by its Fisher information, α/2 Σ Fⱼ(wⱼ − wⱼ⁰)² + β/2‖w_S̄‖².
+
+    L2-SP-Fisher (Li, Grandvalet and Davoine, 2018). `fisher` is by parameter name: see `tether.curvature.fisher`.
+
+    >>> import torch
+    >>> print(l2_sp_fisher({"weight": torch.ones(2)}))
+    l2_sp_fisher · transferred → source: Weighted(0.1, importance) · new → zero: L2(0.01) · by gradient
+    """
+    return Plan(transferred=Weighted(alpha, fisher), new=L2(beta), via="gradient", name="l2_sp_fisher")
+
+
+@PRESETS.register("ewc")
+def ewc(fisher: Mapping[str, Tensor], strength: float) -> Plan:
+    """Elastic weight consolidation, λ/2 Σ Fⱼ(wⱼ − wⱼ*)² (Kirkpatrick et al., 2017, eq. 3); new parameters are free.
+
+    `fisher` is the diagonal Fisher information of the source task by parameter name: see `tether.curvature.fisher`.
+
+    >>> import torch
+    >>> print(ewc({"weight": torch.ones(2)}, 100.0))
+    ewc · transferred → source: Weighted(100.0, importance) · new: free · by gradient
+    """
+    return Plan(transferred=Weighted(strength, fisher), via="gradient", name="ewc")
+
+
+@PRESETS.register("mars_sp")
+def mars_sp(radius: float, new: float | None = None) -> Plan:
+    """Projection into a ball of the MARS norm around the starting point (Gouk, Hospedales and Pontil, 2021, MARS-PGM).
+
+    Every transferred tensor has the same radius; with `new`, new ones have a ball of that radius around zero, as the
+    authors' classifier has. Biases are held too, where the authors leave them out.
+
+    >>> print(mars_sp(8.0))
+    mars_sp · transferred → source: MarsBall(8.0) · new: free · by prox
+    """
+    return Plan(transferred=MarsBall(radius), new=None if new is None else MarsBall(new), via="prox", name="mars_sp")
+
+
+@PRESETS.register("fedprox")
+def fedprox(mu: float) -> Plan:
+    """The proximal term of federated learning, μ/2‖w − wᵗ‖² (Li et al., 2020, eq. 2).
+
+    wᵗ are the global model's weights at the start of a round: make the tether anew each round, of
+    `Anchor.of(model)`. Parameters that a client keeps for itself are new and free.
+
+    >>> print(fedprox(0.01))
+    fedprox · transferred → source: L2(0.01) · new: free · by gradient
+    """
+    return Plan(transferred=L2(mu), via="gradient", name="fedprox")
+
+
 @PRESETS.register("frozen")
 def frozen() -> Plan:
     """The transferred parameters do not move; only the new ones train.
@@ -80,7 +152,7 @@ def frozen() -> Plan:
     return Plan(transferred=Frozen(), via="prox", name="frozen")
 
 
-def preset(name: str, arguments: Mapping[str, float]) -> Plan:
+def preset(name: str, arguments: Mapping[str, Any]) -> Plan:
     """Build a preset by name.
 
     Raises:
