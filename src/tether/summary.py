@@ -22,7 +22,7 @@ def summarise(leash: "Tether") -> str:
     way = f"by {attached.via}" if attached else f"by {leash.plan.via}, not attached"
     way += " in the optimiser's metric" if attached and attached.metric == "optimizer" else ""
     way += ", and its optimiser is gone or has lost its hooks" if attached and attached.lost else ""
-    title = str(leash.plan).removesuffix(f" · by {leash.plan.via}")
+    title = leash.plan.says
     lines = [f"tether: {title} · {way}", *_held(leash.parts)]
     lines += _by_part(leash)
     lines += _free(leash)

@@ -148,11 +148,16 @@ class Plan:
         overrides = [(f"overrides[{glob!r}]", entry) for glob, entry in self.overrides.items()]
         return [("transferred", self.transferred), ("new", self.new), *overrides]
 
-    def __str__(self) -> str:
+    @property
+    def says(self) -> str:
+        """What holds what, in words."""
         parts = [_said("transferred", self.transferred, SOURCE), _said("new", self.new, ZERO)]
         parts += [f"{glob}: {entry if entry is not None else 'nothing'}" for glob, entry in self.overrides.items()]
+        return " · ".join([*([self.name] if self.name else []), *parts])
+
+    def __str__(self) -> str:
         metric = " in the optimiser's metric" if self.metric == "optimizer" else ""
-        return " · ".join([*([self.name] if self.name else []), *parts, f"by {self.via}{metric}"])
+        return f"{self.says} · by {self.via}{metric}"
 
 
 def _scaled(entry: Entry, factor: float) -> Entry:

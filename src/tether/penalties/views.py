@@ -52,7 +52,7 @@ def checked(view: View) -> View:
         PlanError: it is none; the message says which there are.
 
     """
-    if isinstance(view, Heads) or view in AXES:
+    if isinstance(view, Heads) or (isinstance(view, str) and view in AXES):
         return view
     near = did_you_mean(view, AXES) if isinstance(view, str) else f"known: {', '.join(AXES)}"
     raise PlanError(f"there is no group view {view!r}", fix=f"{near}, or Heads(count)")
