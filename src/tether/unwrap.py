@@ -16,7 +16,7 @@ def unwrap(optimizer: Any) -> Optimizer:
 
     """
     _refuse_deepspeed(optimizer)
-    while isinstance(inner := _inside(optimizer), Optimizer):
+    while (inner := getattr(optimizer, "optimizer", None)) is not None:
         optimizer = inner
         _refuse_deepspeed(optimizer)
     if not isinstance(optimizer, Optimizer):
@@ -42,10 +42,6 @@ def refuse_partitioned(names: Iterable[tuple[str, Any]]) -> None:
                 why="a partitioned parameter looks empty, so that its penalty would be zero",
                 fix="FSDP2's `fully_shard`, DDP, or a single process",
             )
-
-
-def _inside(optimizer: Any) -> Any:
-    return getattr(optimizer, "optimizer", None)
 
 
 def _refuse_deepspeed(optimizer: Any) -> None:
