@@ -44,6 +44,18 @@ def spelled(model: nn.Module) -> Callable[[str], str]:
     return spell
 
 
+def bare(model: nn.Module) -> nn.Module:
+    """The model inside `DataParallel`, `torch.compile` and the like.
+
+    >>> inner = nn.Linear(2, 2)
+    >>> bare(nn.DataParallel(inner)) is inner
+    True
+    """
+    while _wraps(model):
+        model = next(child for name, child in model.named_children() if name in INSERTED)
+    return model
+
+
 def _wraps(module: nn.Module) -> bool:
     return any(kind.__name__ in WRAPPING for kind in type(module).__mro__)
 

@@ -1,0 +1,1 @@
+"""Curvature: how the loss of a model changes around its weights."""
