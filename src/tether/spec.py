@@ -83,12 +83,15 @@ class PlanSpec(Section):
     """The penalty: a preset with its arguments, or expressions for the transferred and the new parameters."""
 
     preset: str | None = None
-    args: dict[str, NonNegative] = {}
+    args: dict[str, NonNegative | str] = {}
     transferred: str | None = Field(default=None, description='such as "L2(0.01) + L1(1e-4)"')
     new: str | None = None
     overrides: dict[str, str] = Field(default={}, description='glob to expression, or to "none"')
     scale: NonNegative = Field(default=1.0, description="multiplies every strength")
     via: Literal["gradient", "prox"] | None = None
+    metric: Literal["identity", "optimizer"] | None = Field(
+        default=None, description="of a prox: optimizer takes the optimiser's step for each value"
+    )
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
@@ -97,6 +100,20 @@ class PlanSpec(Section):
         if self.args and self.preset is None:
             raise ValueError("`args` are the arguments of a preset, and none is named")
         return self
+
+
+class FisherSpec(Section):
+    """The source's Fisher information, for the presets that weigh a displacement by it."""
+
+    kind: Literal["exact", "sampled", "empirical"] = Field(
+        default="exact", description="mean over all classes, over one drawn, or the given labels'"
+    )
+    data: Literal["source", "target"] | None = Field(
+        default=None, description="whose pictures; the source's where `source.data` is given, else the target's"
+    )
+    count: Count = Field(default=1000, description="pictures at most, drawn by the seed")
+    floor: NonNegative = Field(default=0.0, description="added to every value")
+    normalise: bool = Field(default=False, description="divide by the mean of all values first")
 
 
 class OptimizerSpec(Section):
@@ -146,6 +163,7 @@ class RunSpec(Section):
     data: DataSpec
     preprocessing: PreprocessingSpec = PreprocessingSpec()
     plan: PlanSpec = PlanSpec()
+    fisher: FisherSpec = FisherSpec()
     optimizer: OptimizerSpec = OptimizerSpec()
     train: TrainSpec = TrainSpec()
 

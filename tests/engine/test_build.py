@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 from tether import L1, L2, Plan, RunSpec, fit, l2_sp
-from tether.engine.build import RATES, build, plan, read_classes
+from tether.engine.build import RATES, build, plan
 from tether.engine.retention import Retention
 from tether.engine.trained import Trained
 from tether.errors import CoverageTooLow, SettingsError
@@ -218,25 +218,6 @@ def test_a_network_by_dotted_name_is_built_and_found_again(
     assert record.spec.model.args == {"width": 5}
     tuned = fit(RunSpec.from_flags(settings(changes | {"source.path": str(tmp_path / "run")})), tmp_path / "tuned")
     assert tuned.outcome["steps_acted"] == 9
-
-
-def test_class_names_are_one_a_line(tmp_path: Path) -> None:
-    file = tmp_path / "names.txt"
-    file.write_text("cat\n\n dog \n", encoding="utf-8-sig")
-    assert read_classes(str(file)) == ("cat", "dog")
-    assert read_classes(None) is None
-
-
-@pytest.mark.parametrize(("text", "message"), [("\n", "names no class"), ("a\nb\na\n", "names a class twice")])
-def test_wrong_class_names_are_refused(tmp_path: Path, text: str, message: str) -> None:
-    (tmp_path / "names.txt").write_text(text)
-    with pytest.raises(SettingsError, match=message):
-        read_classes(str(tmp_path / "names.txt"))
-
-
-def test_absent_class_names_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match=r"`source.classes = .*none.txt'` cannot be read"):
-        read_classes(str(tmp_path / "none.txt"))
 
 
 class DeepHead(torch.nn.Module):

@@ -38,7 +38,7 @@ def match(
 
     from tether.checkpoint.resolve import load
     from tether.cli.flags import rename_pair
-    from tether.engine.build import read_classes
+    from tether.engine.source import read_classes
     from tether.files import write_durably
     from tether.matching.match import match as find
     from tether.models.build import build

@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import nn
@@ -11,10 +10,13 @@ from tether.anchor import Anchor
 from tether.binding import Tether
 from tether.checkpoint.checkpoint import Checkpoint
 from tether.checkpoint.resolve import load as load_checkpoint
+from tether.curvature.information import Fisher
 from tether.data.augment import default_kind
 from tether.data.loading import load as load_pictures
 from tether.data.split import split
+from tether.engine.importance import importance
 from tether.engine.preprocess import check_padding, settle
+from tether.engine.source import read_classes
 from tether.errors import SettingsError
 from tether.matching.head import Head
 from tether.matching.slots import slots
@@ -24,7 +26,7 @@ from tether.models.build import maker
 from tether.params.select import parameters
 from tether.penalties.frozen import Frozen
 from tether.penalties.plan import Plan
-from tether.penalties.presets import preset
+from tether.penalties.presets import needs_fisher, preset
 from tether.penalties.text import parse
 from tether.record import cores
 from tether.spec import PlanSpec, RunSpec
@@ -90,15 +92,17 @@ def build(spec: RunSpec) -> Job:
     device = torch.device(spec.device or "cpu")
     model.to(device)
     anchor = moved.anchor if moved else Anchor({}, dict.fromkeys(parameters(model)))
-    leash = Tether(model, anchor, plan(spec.plan))
+    task = ImageTask.of(spec, pictures, parts)
+    fisher = importance(spec, source, moved, task) if needs_fisher(spec.plan.preset) else None
+    leash = Tether(model, anchor, plan(spec.plan, fisher))
     _freeze(leash)
-    job = Job(spec, ImageTask.of(spec, pictures, parts), model, source, moved, leash)
+    job = Job(spec, task, model, source, moved, leash)
     _try(job)
     return job
 
 
-def plan(spec: PlanSpec) -> Plan:
-    """The plan that a spec describes.
+def plan(spec: PlanSpec, fisher: Fisher | None = None) -> Plan:
+    """The plan that a spec describes; `fisher` is for the presets that need one.
 
     Raises:
         SettingsError, PlanError: an unknown preset or argument, or an expression that is no penalty.
@@ -109,31 +113,13 @@ def plan(spec: PlanSpec) -> Plan:
     """
     overrides = {glob: parse(text) for glob, text in spec.overrides.items()}
     if spec.preset is not None:
-        base = preset(spec.preset, spec.args)
-        made = Plan(base.transferred, base.new, overrides, spec.via or base.via, base.name)
+        base = preset(spec.preset, spec.args if fisher is None else {**spec.args, "fisher": fisher})
+        metric = spec.metric or base.metric
+        made = Plan(base.transferred, base.new, overrides, spec.via or base.via, base.name, metric)
     else:
         transferred, new = (parse(text or "none") for text in (spec.transferred, spec.new))
-        made = Plan(transferred, new, overrides, spec.via or "prox")
+        made = Plan(transferred, new, overrides, spec.via or "prox", metric=spec.metric or "identity")
     return made if spec.scale == 1 else made.scaled(spec.scale)
-
-
-def read_classes(path: str | None) -> tuple[str, ...] | None:
-    """Class names, one a line.
-
-    Raises:
-        SettingsError: the file is absent, empty, or names a class twice.
-
-    """
-    if path is None:
-        return None
-    try:
-        names = tuple(line.strip() for line in Path(path).read_text(encoding="utf-8-sig").splitlines() if line.strip())
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"`source.classes = {path!r}` cannot be read: {error}") from None
-    if not names or len(set(names)) < len(names):
-        what = "names no class" if not names else "names a class twice"
-        raise SettingsError(f"`{path}` {what}", fix="one class name a line, in the order of the source's head")
-    return names
 
 
 def _consistent(spec: RunSpec) -> RunSpec:

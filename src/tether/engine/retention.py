@@ -3,17 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from tether.engine.build import Job, read_classes
+from tether.engine.build import Job
 from tether.engine.evaluate import score
 from tether.engine.measure import to_evaluate
-from tether.errors import MatchError, SettingsError
+from tether.engine.source import source_classes, source_model
 from tether.matching.head import Head
 from tether.matching.slots import slots
-from tether.matching.transfer import transfer
-from tether.models.build import build as build_model
 from tether.tasks.image import still_batches
 
 
@@ -30,23 +27,10 @@ class Retention:
     def __init__(self, job: Job) -> None:
         settings = job.spec.source
         assert settings is not None and settings.data is not None and job.source is not None and job.moved is not None
-        classes = read_classes(settings.classes) or job.source.classes
-        if classes is None:
-            raise SettingsError(
-                f"the classes of `{job.source.origin}` are not known, so what is kept cannot be measured",
-                fix="--source-classes FILE, with one class name a line in the order of its head",
-            )
+        classes = source_classes(job.spec, job.source)
         self.job = job
         self.pictures, self.chosen = to_evaluate(settings.data, classes, skip_bad=job.spec.data.skip_bad)
-        state = torch.get_rng_state()
-        self.model = build_model(job.spec.model, len(classes), job.spec.preprocessing.channels)
-        torch.set_rng_state(state)
-        moved = transfer(job.source, into=self.model, by=settings.by, rename=settings.rename, coverage=0.0)
-        if moved.match.new:
-            raise MatchError(
-                f"`{job.source.origin}` lacks {', '.join(moved.match.new[:4])}, so its own task cannot be measured",
-                fix="leave out `source.data`",
-            )
+        self.model = source_model(job.spec, job.source, len(classes))
         self.state = {name: value.clone() for name, value in self.model.state_dict().items()}
         head = set(Head.of(self.model, slots(self.model), target_classes=classes).parameters)
         tuned = job.model.state_dict()

@@ -152,6 +152,11 @@ def frozen() -> Plan:
     return Plan(transferred=Frozen(), via="prox", name="frozen")
 
 
+def needs_fisher(name: str | None) -> bool:
+    """Whether the preset of that name weighs by a Fisher information, its argument `fisher`."""
+    return name is not None and name in PRESETS and "fisher" in inspect.signature(PRESETS[name]).parameters
+
+
 def preset(name: str, arguments: Mapping[str, Any]) -> Plan:
     """Build a preset by name.
 
