@@ -116,7 +116,7 @@ CASES: dict[str, tuple[Changes, list[str]]] = {
     ),
     "no source classes": (
         {"source.path": "{bare}", "source.data": "digits", **HALF},
-        ["are not known, so what is kept cannot be measured", "--source-classes FILE"],
+        ["are not known, so its own task cannot be measured", "--source-classes FILE"],
     ),
     "other source classes": (
         {"source.path": "{run}", "source.data": "digits"},

@@ -39,7 +39,7 @@ def test_a_head_without_class_names_is_built_by_its_rows(settings: Settings, sou
     save_file(load_file(source_run / "model.safetensors"), tmp_path / "bare.safetensors")
     spec, source = spec_of(settings, tmp_path / "bare.safetensors"), load(tmp_path / "bare.safetensors")
     assert source_model(spec, source).head.out_features == 3
-    with pytest.raises(SettingsError, match="classes of .* are not known"):
+    with pytest.raises(SettingsError, match=r"classes of .* are not known"):
         source_classes(spec, source)
 
 

@@ -55,7 +55,7 @@ def plan_words(text: str) -> dict[str, Any]:
             case ast.Constant(value=None):
                 return {"preset": "none", "args": {}}
             case ast.Call(func=ast.Name(id=name), args=[], keywords=words):
-                return {"preset": name, "args": {str(w.arg): float(ast.literal_eval(w.value)) for w in words}}
+                return {"preset": name, "args": {str(w.arg): _argument(ast.literal_eval(w.value)) for w in words}}
     except (SyntaxError, ValueError, TypeError):
         pass
     raise SettingsError(
@@ -64,12 +64,16 @@ def plan_words(text: str) -> dict[str, Any]:
     )
 
 
+def _argument(value: Any) -> float | str:
+    return value if isinstance(value, str) else float(value)
+
+
 METAVARS = {str: "TEXT", int: "N", float: "X", list[str]: "TEXT"}
 FLAGS = (
     Flag("--data", "data.path", str, "Folder of class folders, CSV of path,label, or digits."),
     Flag("--model", "model.name", str, "timm:NAME, digits-cnn, cifar-resnet20, package:Callable."),
     Flag("--source", "source.path", str, "File, run, timm:NAME, efficientnet-lite0, or mnist."),
-    Flag("--plan", "plan", str, "Penalty: none, l2, differential_l2, l2_sp, l1_sp, frozen.", plan_words),
+    Flag("--plan", "plan", str, "Penalty: none, l2, differential_l2, l2_sp, ewc, frozen, …", plan_words),
     Flag("--batchnorm", "batchnorm", str, "Statistics of transferred layers: source or update."),
     Flag("--per-class", "data.per_class", int, "Training pictures a class; the rest is for test."),
     Flag("--validation", "data.validation", float, "Share of training. [0.2; none below 10 a class]"),
