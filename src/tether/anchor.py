@@ -1,14 +1,20 @@
 """Anchor: what each parameter is held to, and which parameters are new."""
 
+import hashlib
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import torch
 from jaxtyping import Bool
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
 from torch import Tensor, nn
 
-from tether.errors import MatchError
-from tether.files import file_digest
+from tether.errors import CheckpointError, MatchError
+from tether.files import file_digest, write_durably
+from tether.params.norms import norm_layers
 from tether.params.select import aliases, parameters, select
 
 
@@ -20,6 +26,7 @@ class Anchor:
         references: source value by canonical name, each of its parameter's shape; a wholly new parameter has none, and
             the new rows of a partly new one are not read.
         new: canonical name → None where all of the parameter is new, else a mask over its rows, true where new.
+        norms: the normalisation layers whose running statistics are the source's.
         mapped: names whose reference is mapped from a file, which costs no memory.
         files: the mapped files and their SHA-256, checked again before a tether is attached.
 
@@ -35,6 +42,7 @@ class Anchor:
 
     references: Mapping[str, Tensor]
     new: Mapping[str, Bool[Tensor, " rows"] | None]
+    norms: tuple[str, ...] = ()
     mapped: frozenset[str] = frozenset()
     files: Mapping[Path, str] = field(default_factory=dict)
 
@@ -57,7 +65,54 @@ class Anchor:
         globs = [new] if isinstance(new, str) else list(new)
         fresh = {name for glob in globs for name in select(glob, names, argument="new")}
         held = {name: p.detach().clone() for name, p in parameters(model).items() if name not in fresh}
-        return cls(held, dict.fromkeys(sorted(fresh)))
+        own = {name for name, layer in norm_layers(model).items() if not _parameters_of(name, layer) & fresh}
+        return cls(held, dict.fromkeys(sorted(fresh)), tuple(sorted(own)))
+
+    @classmethod
+    def load(cls, path: Path | str) -> "Anchor":
+        """Read what `save` wrote.
+
+        Raises:
+            CheckpointError: the file is absent or no anchor.
+
+        """
+        try:
+            with safe_open(path, framework="pt") as file:
+                about = file.metadata() or {}
+                held = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
+                new = {name: None if rows is None else set(rows) for name, rows in json.loads(about["new"]).items()}
+                norms = tuple(json.loads(about["norms"]))
+        except (OSError, SafetensorError, KeyError, ValueError, TypeError, AttributeError) as error:
+            raise CheckpointError(f"`{path}` holds no anchor", why=f"{type(error).__name__}: {error}") from None
+        masks = {
+            name: None if rows is None else torch.tensor([row in rows for row in range(len(held[name]))])
+            for name, rows in new.items()
+        }
+        return cls(held, masks, norms)
+
+    def save(self, path: Path | str) -> None:
+        """Write the references, and what is new, into one safetensors file.
+
+        Raises:
+            MachineError: the disk is full, read-only or broken.
+
+        """
+        rows = {
+            name: None if mask is None else torch.nonzero(mask).flatten().tolist() for name, mask in self.new.items()
+        }
+        held = {name: value.detach().cpu().contiguous().clone() for name, value in self.references.items()}
+        write_durably(Path(path), save(held, metadata={"new": json.dumps(rows), "norms": json.dumps(self.norms)}))
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of every reference and of what is new."""
+        found = hashlib.sha256()
+        for name, value in sorted(self.references.items()):
+            found.update(f"{name} {value.dtype} {tuple(value.shape)};".encode())
+            found.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+        for name, mask in sorted(self.new.items()):
+            found.update(f"{name} {None if mask is None else mask.tolist()};".encode())
+        return found.hexdigest()
 
     def verify(self) -> None:
         """Check that no mapped file has changed since it was read.
@@ -71,7 +126,7 @@ class Anchor:
     def copied(self) -> "Anchor":
         """The same anchor with every reference in memory."""
         references = {name: value.clone() for name, value in self.references.items()}
-        return Anchor(references, self.new)
+        return Anchor(references, self.new, self.norms)
 
     def __str__(self) -> str:
         rows = [name for name, mask in self.new.items() if mask is not None]
@@ -99,3 +154,7 @@ def verify(files: Mapping[Path, str]) -> None:
                 why="the reference is mapped from this file, so the penalty would pull somewhere else",
                 fix="transfer again from the file as it is now",
             )
+
+
+def _parameters_of(name: str, layer: nn.Module) -> set[str]:
+    return {f"{name}.{own}" if name else own for own, _ in layer.named_parameters(recurse=False)}

@@ -195,6 +195,23 @@ class Tether:
         if self.attachment is not None:
             self.attachment.go_on_from(int(state["seen"]), state["gathered"])
 
+    def restore(self, anchor: Anchor) -> None:
+        """Hold to the references of another anchor of this model, as when a run goes on in a new process.
+
+        Raises:
+            MatchError: it is of another model, or other parameters are new in it.
+
+        """
+        _refuse_foreign(anchor, self.parameters)
+        if _newness(anchor) != _newness(self.anchor):
+            raise MatchError(
+                "the two anchors differ in what is new", fix="make the tether as it was made for the run that goes on"
+            )
+        self.anchor, self.references = anchor, References(anchor)
+        for part in self.parts:
+            found = self.references.find(part.pull, part.name, part.parameter, part.role)
+            part.reference = None if found is None else part.of_rows(found)
+
     def summary(self) -> str:
         """What is held to what, by how much, how far each part has moved, and on how many steps the penalty acted."""
         return summarise(self)
@@ -258,3 +275,7 @@ def _refuse_lora(names: list[str]) -> None:
             why="what moves is their product BA; a penalty on A and B is another one, and A's start is random",
             fix='overrides={"*lora_*": None}, or merge the adapter before the tether is made',
         )
+
+
+def _newness(anchor: Anchor) -> dict[str, list[bool] | None]:
+    return {name: None if mask is None else mask.tolist() for name, mask in anchor.new.items()}

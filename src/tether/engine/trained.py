@@ -4,7 +4,6 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
@@ -80,9 +79,7 @@ def save_reference(folder: Path, anchor: Anchor) -> None:
         MachineError: the disk is full, read-only or broken.
 
     """
-    new = {name: None if mask is None else torch.nonzero(mask).flatten().tolist() for name, mask in anchor.new.items()}
-    references = _owned(dict(anchor.references))
-    write_durably(folder / REFERENCE, save(references, metadata={"new": json.dumps(new)}))
+    anchor.save(folder / REFERENCE)
 
 
 def _owned(state: dict[str, Tensor]) -> dict[str, Tensor]:

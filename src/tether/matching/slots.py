@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.parameter import is_lazy
 
 from tether.errors import MatchError
+from tether.params.norms import norm_layers
 from tether.params.select import spelled
 
 
@@ -79,13 +79,12 @@ class Norm:
 
 def norms(model: nn.Module, names: Mapping[str, Slot]) -> list[Norm]:
     """Every layer of `model` that keeps running statistics: batch norm of any kind, instance norm where it tracks."""
-    of, spell = {id(slot.tensor): slot.name for slot in names.values()}, spelled(model)
+    of = {id(slot.tensor): slot.name for slot in names.values()}
     return [
         Norm(
-            spell(name),
+            name,
             tuple(of[id(p)] for p in layer.parameters(recurse=False)),
             tuple(of[id(b)] for b in (layer.running_mean, layer.running_var) if b is not None),
         )
-        for name, layer in model.named_modules()
-        if isinstance(layer, _NormBase) and layer.running_mean is not None
+        for name, layer in norm_layers(model).items()
     ]

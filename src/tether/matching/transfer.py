@@ -123,6 +123,7 @@ def _carry_out(found: Match, source: Checkpoint, model: nn.Module) -> Anchor:
     return Anchor(
         references={pair.target: values[pair.target] for pair in found.pairs if not pair.is_buffer},
         new=dict.fromkeys(found.new) | masks,
+        norms=found.transferred_norms,
         mapped=frozenset(mapped),
         files=source.files if mapped else {},
     )

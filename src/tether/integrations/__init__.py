@@ -1,0 +1,1 @@
+"""Callbacks that hold the models of other trainers."""
