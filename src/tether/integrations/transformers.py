@@ -98,9 +98,15 @@ class TetherCallback(TrainerCallback, ExportableState):
         logs: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        """Put the penalty's value and how far it has let the weights move beside the Trainer's own figures."""
+        """Put the penalty's value and how far the weights have moved beside the Trainer's own figures.
+
+        They are in `state.log_history`, on the console and in callbacks that come after this one; those of `report_to`
+        come before.
+        """
         if logs is not None and self.leash.attachment is not None:
-            logs |= self.leash.log()
+            found = self.leash.log()
+            logs |= found
+            state.log_history[-1] |= found
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
