@@ -9,8 +9,15 @@ __all__ = [
     "L1",
     "L2",
     "Anchor",
+    "Annealing",
+    "Constant",
+    "Cosine",
+    "Fisher",
+    "FrobeniusBall",
     "Frozen",
     "GroupLasso",
+    "Heads",
+    "MarsBall",
     "Match",
     "Penalty",
     "Plan",
@@ -20,12 +27,20 @@ __all__ = [
     "Tether",
     "TetherError",
     "Transfer",
+    "Weighted",
+    "Weights",
     "differential_l2",
+    "ewc",
+    "fedprox",
+    "fisher",
     "fit",
     "frozen",
+    "group_lasso_sp",
     "l1_sp",
     "l2",
     "l2_sp",
+    "l2_sp_fisher",
+    "mars_sp",
     "match",
     "none",
     "predict",
@@ -36,8 +51,15 @@ _HOMES = {
     "L1": "penalties.l1",
     "L2": "penalties.l2",
     "Anchor": "anchor",
+    "Annealing": "penalties.schedule",
+    "Constant": "penalties.schedule",
+    "Cosine": "penalties.schedule",
+    "Fisher": "curvature.information",
+    "FrobeniusBall": "penalties.ball",
     "Frozen": "penalties.frozen",
     "GroupLasso": "penalties.group",
+    "Heads": "penalties.views",
+    "MarsBall": "penalties.ball",
     "Match": "matching.match",
     "Penalty": "penalties.base",
     "Plan": "penalties.plan",
@@ -47,12 +69,20 @@ _HOMES = {
     "Tether": "binding",
     "TetherError": "errors",
     "Transfer": "matching.transfer",
+    "Weighted": "penalties.weighted",
+    "Weights": "penalties.pull",
     "differential_l2": "penalties.presets",
+    "ewc": "penalties.presets",
+    "fedprox": "penalties.presets",
+    "fisher": "curvature.fisher",
     "fit": "engine.loop",
     "frozen": "penalties.presets",
+    "group_lasso_sp": "penalties.presets",
     "l1_sp": "penalties.presets",
     "l2": "penalties.presets",
     "l2_sp": "penalties.presets",
+    "l2_sp_fisher": "penalties.presets",
+    "mars_sp": "penalties.presets",
     "match": "matching.match",
     "none": "penalties.presets",
     "predict": "engine.predict",
@@ -62,19 +92,37 @@ _HOMES = {
 if TYPE_CHECKING:
     from tether.anchor import Anchor
     from tether.binding import Tether
+    from tether.curvature.fisher import fisher
+    from tether.curvature.information import Fisher
     from tether.engine.loop import fit
     from tether.engine.predict import predict
     from tether.errors import TetherError
     from tether.matching.match import Match, match
     from tether.matching.transfer import Transfer, transfer
+    from tether.penalties.ball import FrobeniusBall, MarsBall
     from tether.penalties.base import Penalty
     from tether.penalties.frozen import Frozen
     from tether.penalties.group import GroupLasso
     from tether.penalties.l1 import L1
     from tether.penalties.l2 import L2
     from tether.penalties.plan import Plan
-    from tether.penalties.presets import differential_l2, frozen, l1_sp, l2, l2_sp, none
-    from tether.penalties.pull import Pull
+    from tether.penalties.presets import (
+        differential_l2,
+        ewc,
+        fedprox,
+        frozen,
+        group_lasso_sp,
+        l1_sp,
+        l2,
+        l2_sp,
+        l2_sp_fisher,
+        mars_sp,
+        none,
+    )
+    from tether.penalties.pull import Pull, Weights
+    from tether.penalties.schedule import Annealing, Constant, Cosine
+    from tether.penalties.views import Heads
+    from tether.penalties.weighted import Weighted
     from tether.record import RunRecord
     from tether.spec import RunSpec
 
