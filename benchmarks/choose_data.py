@@ -95,6 +95,8 @@ def _idx(folder: Path, name: str, header: int) -> np.ndarray:
         return np.frombuffer(stream.read(), dtype=np.uint8, offset=header)
 
 
-def _refuse_missing(path: Path, option: str, origin: str = "shared/data/README.md says where it is from") -> None:
+def _refuse_missing(
+    path: Path, option: str, origin: str = "it is read from a folder of public data, and nothing is downloaded"
+) -> None:
     if not path.exists():
         raise SystemExit(f"error: `{path}` is not there\nwhy: {origin}\nfix: {option} DIR, the folder that holds it")
