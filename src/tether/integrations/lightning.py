@@ -71,8 +71,8 @@ class TetherCallback(Callback):
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Attach to the optimiser, which the Trainer has made and whose state it has restored."""
-        saved, self._saved = self._saved, None
-        if saved is None and trainer.ckpt_path is not None:
+        saved, self._saved = self._saved if trainer.ckpt_path else None, None  # validating a checkpoint leaves one too
+        if saved is None and trainer.ckpt_path:
             raise MatchError(
                 f"`{trainer.ckpt_path}` was written without a tether",
                 why="what its weights were held to is not known",

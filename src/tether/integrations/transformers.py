@@ -8,7 +8,7 @@ from transformers.trainer_callback import ExportableState
 
 from tether.anchor import Anchor
 from tether.binding import Tether
-from tether.errors import MatchError, SettingsError
+from tether.errors import MatchError, RunExists, SettingsError
 from tether.integrations.session import BatchNorm, Session
 from tether.membership import OwnDecay
 from tether.penalties.plan import Metric, Via
@@ -24,7 +24,7 @@ class TetherCallback(TrainerCallback, ExportableState):
     trained weights already.
 
     Args:
-        leash: made of the very model that the Trainer gets.
+        leash: made of the model that the Trainer gets, or of a module within it.
         batchnorm: `source` keeps the running statistics of the source's normalisation layers, `update` lets them move.
         via: the plan's own way when not given.
         metric: the plan's own when not given.
@@ -33,6 +33,7 @@ class TetherCallback(TrainerCallback, ExportableState):
     Raises:
         AttachError: when training starts: the tether and the optimiser do not fit.
         MatchError: when it goes on: the checkpoint has no anchor, or another than can be found.
+        RunExists: the output folder has checkpoints that are held to another anchor.
 
     >>> from tether import Anchor, l2_sp
     >>> leash = Tether(model, Anchor.of(model, new="classifier.*"), l2_sp())  # doctest: +SKIP
@@ -54,8 +55,9 @@ class TetherCallback(TrainerCallback, ExportableState):
         self._digest = ""
 
     def state(self) -> dict[str, Any]:
-        """What goes into the `trainer_state.json` of a checkpoint."""
-        return {"args": {}, "attributes": {"leash": self.leash.state_dict(), "anchor": self._digest}}
+        """What goes into the `trainer_state.json` of a checkpoint; nothing before training has started."""
+        begun = {"leash": self.leash.state_dict(), "anchor": self._digest} if self._digest else {}
+        return {"args": {}, "attributes": begun}
 
     def on_init_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Refuse what would build this callback anew without its tether."""
@@ -74,11 +76,10 @@ class TetherCallback(TrainerCallback, ExportableState):
         kept: Any = state.stateful_callbacks
         saved = kept.get(type(self).__name__, {}).get("attributes") if state.global_step else None
         if state.global_step:
-            self._restore(saved, place)
+            self._restore(saved, place, f"checkpoint-{state.global_step}")
         self._digest = self.leash.anchor.digest
-        if state.is_world_process_zero and not (place.exists() and Anchor.load(place).digest == self._digest):
-            place.parent.mkdir(parents=True, exist_ok=True)
-            self.leash.anchor.save(place)
+        if state.is_world_process_zero:
+            self._keep(place, new_run=not state.global_step)
         self._session.begin(kwargs["model"], kwargs["optimizer"])
         if saved is not None:
             self.leash.load_state_dict(saved["leash"])
@@ -114,10 +115,22 @@ class TetherCallback(TrainerCallback, ExportableState):
         """Detach."""
         self._session.end()
 
-    def _restore(self, saved: Any, place: Path) -> None:
+    def _keep(self, place: Path, *, new_run: bool) -> None:
+        if place.exists() and Anchor.load(place).digest == self._digest:
+            return
+        if new_run and place.exists() and any(place.parent.glob("checkpoint-*")):
+            raise RunExists(
+                f"`{place}` is what the checkpoints of an earlier run are held to, and this run's anchor is another",
+                why="they could not be gone on from without it",
+                fix="another output_dir, or remove the earlier run's checkpoints",
+            )
+        place.parent.mkdir(parents=True, exist_ok=True)
+        self.leash.anchor.save(place)
+
+    def _restore(self, saved: Any, place: Path, checkpoint: str) -> None:
         if not isinstance(saved, dict) or not saved.get("anchor"):
             raise MatchError(
-                "the checkpoint that this run goes on from was written without a tether",
+                f"`{checkpoint}`, from which this run in `{place.parent}` goes on, was written without a tether",
                 why="what its weights were held to is not known",
                 fix="go on without TetherCallback, or start again from the source",
             )
