@@ -90,6 +90,21 @@ def test_l2_sp_at_a_tenth_by_prox_under_adamw_does_next_to_nothing(steps: int, l
     assert 100 * pull == pytest.approx(share, rel=0.1)
 
 
+def test_in_the_optimisers_metric_there_is_no_total_either(settings: Settings, source_run: Path) -> None:
+    plan = {"plan.transferred": "L2(0.1)", "plan.metric": "optimizer"}
+    text = str(preview(spec(settings, source_run, **plan)))
+    assert not said(text)
+    assert "by prox in the optimiser's metric" in text
+
+
+def test_a_schedule_is_in_the_total(settings: Settings, source_run: Path) -> None:
+    whole, falling = (
+        said(str(preview(spec(settings, source_run, **{"plan.transferred": text, "plan.via": "prox"}))))["source"]
+        for text in ("L2(100)", 'L2(100).toward("source", Cosine(5))')
+    )
+    assert 0 < falling < 0.9 * whole
+
+
 def test_nothing_held_has_no_total(settings: Settings, source_run: Path) -> None:
     assert "total pull" not in str(preview(spec(settings, source_run, **{"plan.preset": "none"})))
 

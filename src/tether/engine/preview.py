@@ -12,6 +12,7 @@ from tether.engine.build import Job, build
 from tether.engine.optimise import make_optimizer, rate
 from tether.engine.rows import Row, rows
 from tether.errors import UnknownStep
+from tether.penalties.l2 import L2
 from tether.spec import RunSpec
 from tether.stepsize import effective_step
 from tether.summary import table
@@ -82,12 +83,12 @@ def total_pull(rates: list[float], strength: float) -> float:
 
 
 def _pulls(job: Job, optimizer: Optimizer) -> list[str]:
-    via = job.leash.plan.via
-    strengths = sorted({(r.reference, r.strength) for r in rows(job.leash, optimizer) if r.strength})
-    if not strengths:
+    plan = job.leash.plan
+    squared = [part for part in job.leash.parts if isinstance(part.penalty, L2)]
+    pulls = {(part.pull.target, part.penalty.strength, part.pull.schedule) for part in squared}
+    if not pulls:
         return []
-    adaptive = not isinstance(optimizer, torch.optim.SGD)
-    if via == "gradient" and adaptive:
+    if plan.metric == "optimizer" or (plan.via == "gradient" and not isinstance(optimizer, torch.optim.SGD)):
         why = "Adam divides a coupled pull by the size of the gradients, so its total is not known before the run"
         return [f"total pull: {why}"]
     try:
@@ -97,7 +98,10 @@ def _pulls(job: Job, optimizer: Optimizer) -> list[str]:
     group = optimizer.param_groups[0]
     peak = float(step(group))
     rates = [peak * rate(t, job.steps, job.spec.optimizer.warmup) for t in range(job.steps)]
-    return [_said(reference, strength or 0.0, total_pull(rates, strength or 0.0)) for reference, strength in strengths]
+    return [
+        _said(target, strength, total_pull([r * schedule.factor(t) for t, r in enumerate(rates)], strength))
+        for target, strength, schedule in sorted(pulls, key=repr)
+    ]
 
 
 def _said(reference: str, strength: float, pull: float) -> str:
