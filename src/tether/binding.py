@@ -18,6 +18,7 @@ from tether.params.select import aliases, parameters
 from tether.penalties.plan import Metric, Plan, Role, Via
 from tether.penalties.pull import Pull
 from tether.references import References
+from tether.sharding import cut, cut_rows, local, refuse_flattened, total, warn_of_parted_batches
 from tether.stepsize import Step
 from tether.summary import summarise
 from tether.unwrap import refuse_partitioned
@@ -31,7 +32,7 @@ class Tether:
         NoParameterSelected: the plan selects nothing.
         PlanError: a group penalty over a partly new parameter, a reference that is not there, a new parameter held to
             its random start, or a LoRA factor that only its product could be held by.
-        AttachError: DeepSpeed has partitioned the parameters.
+        AttachError: DeepSpeed has partitioned the parameters, or FSDP1 has flattened them.
 
     >>> from tether.penalties.presets import l2_sp
     >>> model = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 2))
@@ -48,6 +49,7 @@ class Tether:
     def __init__(self, model: nn.Module, anchor: Anchor, plan: Plan) -> None:
         named = parameters(model)
         refuse_partitioned(named.items())
+        refuse_flattened(model)
         _refuse_foreign(anchor, named)
         self.anchor, self.plan, self.references = anchor, plan, References(anchor)
         self.attachment: Attachment | None = None
@@ -57,7 +59,7 @@ class Tether:
         names = {name: others for name, others in aliases(model).items() if name in roles}
         pulls = plan.pulls(names, roles)
         self.parts = tuple(self._bind(named[name], name, role, pull) for (name, role), pull in pulls.items())
-        self.parameters = named
+        self.model, self.parameters = model, named
         self.roles = roles
         self.free = {name: unheldable.get(name, "left free by the plan") for name in named}
         for name, _ in pulls:
@@ -77,8 +79,9 @@ class Tether:
         if self.attachment is not None:
             self.attachment.check()
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.attachment is None):
-            values = [part.pull.schedule.factor(self.steps_seen) * part.value() for part in self.parts]
-            return torch.stack([v.to(values[0]) for v in values]).sum() if values else torch.zeros(())
+            return total(
+                (part.pull.schedule.factor(self.steps_seen) * part.share(), part.parameter) for part in self.parts
+            )
 
     def attach(
         self,
@@ -104,11 +107,14 @@ class Tether:
             PlanError: there is no such way to act, or a penalty of the plan cannot act so.
             NoClosedForm: a sum that has no proximal map is to act by prox.
 
+        Warns: several processes train, and BatchNorm layers take the statistics of each one's part of a batch.
+
         """
         via = via or self.plan.via
         metric = metric or (self.plan.metric if via == "prox" else "identity")
         self.plan.refuse_unless_acts(via, metric)
         self.references.verify()
+        warn_of_parted_batches(self.model)
         before = self.attachment
         self.detach()
         try:
@@ -159,7 +165,7 @@ class Tether:
     def log(self) -> dict[str, float]:
         """Scalars for a logger: the value, ‖δ‖ of all transferred parameters, ‖w‖ of the new, and steps acted."""
         with torch.no_grad():
-            moved = {role: math.hypot(*self._norms(role)) for role in ("transferred", "new")}
+            moved = {role: math.sqrt(float(self._square(role))) for role in ("transferred", "new")}
         return {
             "tether/value": float(self.value().detach()),
             "tether/displacement": moved["transferred"],
@@ -209,8 +215,7 @@ class Tether:
             )
         self.anchor, self.references = anchor, References(anchor)
         for part in self.parts:
-            found = self.references.find(part.pull, part.name, part.parameter, part.role)
-            part.reference = None if found is None else part.of_rows(found)
+            self._refer(part)
 
     def summary(self) -> str:
         """What is held to what, by how much, how far each part has moved, and on how many steps the penalty acted."""
@@ -221,30 +226,33 @@ class Tether:
     def _bind(self, parameter: nn.Parameter, name: str, role: Role, pull: Pull) -> Held:
         mask = self.anchor.new.get(name)
         rows = None if mask is None else torch.nonzero(mask if role == "new" else ~mask).flatten()
-        reference = self.references.find(pull, name, parameter, role)
-        if reference is not None and rows is not None:
-            reference = reference[rows]
-        return Held(name, role, parameter, pull, reference, rows)
+        part = Held(name, role, parameter, pull, None, rows)
+        self._refer(part)
+        return part
 
-    def _norms(self, role: Role) -> list[float]:
-        values = []
-        for name, p in self.parameters.items():
-            delta = displacement(name, p, self.anchor, role)
-            if delta is not None:
-                values.append(float(delta.norm()))
-        return values
+    def _refer(self, part: Held) -> None:
+        found = self.references.find(part.pull, part.name, part.parameter, part.role)
+        part.reference = None if found is None else part.of_rows(found)
+
+    def _square(self, role: Role) -> Tensor:
+        found = ((displacement(name, p, self.anchor, role), p) for name, p in self.parameters.items())
+        return total((delta.norm().square(), p) for delta, p in found if delta is not None)
 
 
 def displacement(name: str, parameter: nn.Parameter, anchor: Anchor, role: Role) -> Tensor | None:
-    """W − source over a parameter's transferred values, or w over its new ones; None where it has none of that role."""
-    weight, mask = parameter.detach().float(), anchor.new.get(name)
+    """W − source over a parameter's transferred values, or w over its new ones; None where it has none of that role.
+
+    Of a sharded parameter it is what this process holds of them.
+    """
+    weight, mask = local(parameter.detach()).float(), anchor.new.get(name)
+    rows = None if mask is None else cut_rows(mask, parameter).to(weight.device)
     reference = anchor.references.get(name)
     if role == "new":
-        return weight if reference is None else None if mask is None else weight[mask.to(weight.device)]
+        return weight if reference is None else None if rows is None else weight[rows]
     if reference is None:
         return None
-    delta = weight - reference.to(weight)
-    return delta if mask is None else delta[~mask.to(weight.device)]
+    delta = weight - cut(reference, parameter).to(weight)
+    return delta if rows is None else delta[~rows]
 
 
 def _roles(name: str, anchor: Anchor) -> set[Role]:

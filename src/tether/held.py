@@ -11,6 +11,7 @@ from tether.errors import AttachError
 from tether.penalties.base import Penalty
 from tether.penalties.plan import Role
 from tether.penalties.pull import Pull
+from tether.sharding import cut, cut_rows, local, on_shard, place_gradient_, sharded, total, whole
 
 
 @dataclass(eq=False)
@@ -18,7 +19,8 @@ class Held:
     """A parameter under a pull; `rows` where only those are meant, `reference` None where that is zero.
 
     `penalty` is the pull's as it is on this parameter. `copied` says that the reference follows the parameter to
-    another device or dtype in a copy of its own.
+    another device or dtype in a copy of its own. Of a sharded parameter each process pulls its own part, the `shard`,
+    to the `reference` of that part, by the `shard_penalty`; what is not said to be of the shard is of the whole.
 
     Raises:
         PlanError: the penalty does not fit the parameter.
@@ -33,35 +35,65 @@ class Held:
     rows: Int[Tensor, " rows"] | None = None
     copied: bool = False
     penalty: Penalty = field(init=False)
+    shard_penalty: Penalty = field(init=False)
+    _own_rows: Tensor | None = field(init=False)
 
     def __post_init__(self) -> None:
-        self.penalty = self.pull.penalty.on(self.name, self.parameter.detach(), self.rows)
+        outline = self.parameter.detach()
+        self._own_rows = self.rows
+        if sharded(outline):
+            outline = local(outline).new_empty(()).expand(self.parameter.shape)
+            self._own_rows = None if self.rows is None else _cut_rows(self.rows, self.parameter)
+        self.penalty = self.shard_penalty = self.pull.penalty.on(self.name, outline, self.rows)
+        if sharded(self.parameter):
+            uncut = self.pull.penalty.on(self.name, outline)
+            self.shard_penalty = on_shard(
+                uncut, self.name, self.parameter, lambda t: self.of_rows(cut(t, self.parameter))
+            )
 
     @property
     def key(self) -> str:
         """The name, with the role where the two parts of one parameter need telling apart."""
         return self.name if self.rows is None else f"{self.name}[{self.role}]"
 
+    @property
+    def numel(self) -> int:
+        """How many values are held."""
+        count = self.parameter.numel()
+        return count if self.rows is None else count // self.parameter.shape[0] * len(self.rows)
+
     def weight(self) -> Tensor:
-        """The held values, the parameter's own memory unless only some rows are held."""
+        """The held values, gathered from all processes where the parameter is sharded."""
+        found = whole(self.parameter.detach())
+        return found if self.rows is None else found[self.rows.to(found.device)]
+
+    def shard(self) -> Tensor:
+        """The values held in this process, the parameter's own memory unless only some rows are held."""
         return self.of_rows(self.parameter.detach())
 
-    def of_rows(self, whole: Tensor) -> Tensor:
-        """What belongs to the held values in a tensor of the parameter's shape."""
-        return whole if self.rows is None else whole[self._rows()]
+    def of_rows(self, tensor: Tensor) -> Tensor:
+        """What belongs to the values held here in a tensor of the parameter's shape, sharded as it is or its shard."""
+        here = local(tensor)
+        return here if self.rows is None else here[self._rows().to(here.device)]
 
     def value(self) -> Float[Tensor, ""]:
         """Ω(δ), differentiable in the parameter."""
-        return self.penalty.value(self.displacement())
+        return total([(self.share(), self.parameter)])
+
+    def share(self) -> Float[Tensor, ""]:
+        """What the shard adds to Ω(δ), likewise."""
+        delta = self.displacement()
+        return self.shard_penalty.value(delta) if delta.numel() else delta.sum()
 
     def gradient(self) -> Tensor:
-        """The gradient of the held values, likewise."""
+        """The gradient of the shard, its own memory unless only some rows are held."""
+        place_gradient_(self.parameter)
         grad = self.parameter.grad
         assert grad is not None
         return self.of_rows(grad.detach())
 
     def displacement(self) -> Tensor:
-        """δ = w − reference, differentiable in the parameter, in float32 where the parameter is narrower."""
+        """δ = w − reference of the shard, differentiable, in float32 where the parameter is narrower."""
         weight = self.of_rows(self.parameter)
         reference = self.aligned()
         if weight.dtype.itemsize < 4:
@@ -73,21 +105,22 @@ class Held:
         if self.reference is not None and (
             self.reference.device != self.parameter.device or self.reference.dtype != self.parameter.dtype
         ):
-            self.reference, self.copied = self.reference.to(self.parameter), True
+            self.reference = self.reference.to(self.parameter.device, self.parameter.dtype)
+            self.copied = True
         return self.reference
 
     def _rows(self) -> Tensor:
-        assert self.rows is not None
-        if self.rows.device != self.parameter.device:
-            self.rows = self.rows.to(self.parameter.device)
-        return self.rows
+        assert self._own_rows is not None
+        if self._own_rows.device != self.parameter.device:
+            self._own_rows = self._own_rows.to(self.parameter.device)
+        return self._own_rows
 
 
 def alike(held: Iterable[tuple[Held, Hashable]]) -> list[tuple[list[Held], Hashable]]:
     """Put together what one call can act on: the same penalty, referenced or not, and the same `Hashable`."""
     buckets: dict[Hashable, tuple[list[Held], Hashable]] = {}
     for part, what in held:
-        buckets.setdefault((part.penalty, part.reference is None, what), ([], what))[0].append(part)
+        buckets.setdefault((part.shard_penalty, part.reference is None, what), ([], what))[0].append(part)
     return list(buckets.values())
 
 
@@ -100,12 +133,13 @@ def add_gradient_(parts: Sequence[Held], scale: float | Tensor = 1.0) -> None:
 
     """
     dense = [part for part in parts if part.parameter.grad is not None and not part.parameter.grad.is_sparse]
+    dense, weights = _filled(dense)
     if dense:
         grads = [part.gradient() for part in dense]
-        dense[0].penalty.add_gradient_(grads, [part.weight() for part in dense], _references(dense), scale)
+        dense[0].shard_penalty.add_gradient_(grads, weights, _references(dense), scale)
         for part, grad in zip(dense, grads, strict=True):
             if part.rows is not None and part.parameter.grad is not None:
-                part.parameter.grad.index_copy_(0, part._rows(), grad)
+                local(part.parameter.grad).index_copy_(0, part._rows(), grad)
     for part in parts:
         if part.parameter.grad is not None and part.parameter.grad.is_sparse:
             _add_sparse_gradient_(part, scale)
@@ -149,11 +183,25 @@ def prox_(parts: Sequence[Held], step: float | Tensor) -> None:
                 why="the prox would act on every row, also on those without a gradient, which torch does not step",
                 fix='via="gradient", which acts on the rows that have one; or sparse=False in the embedding',
             )
-    weights = [part.weight() for part in parts]
-    parts[0].penalty.prox_(weights, _references(parts), step)
-    for part, weight in zip(parts, weights, strict=True):
-        if part.rows is not None:
-            part.parameter.detach().index_copy_(0, part._rows(), weight)
+    filled, weights = _filled(parts)
+    if filled:
+        filled[0].shard_penalty.prox_(weights, _references(filled), step)
+        for part, weight in zip(filled, weights, strict=True):
+            if part.rows is not None:
+                local(part.parameter.detach()).index_copy_(0, part._rows(), weight)
+
+
+def _filled(parts: Sequence[Held]) -> tuple[list[Held], list[Tensor]]:
+    """The parts of which this process holds something, and what it holds."""
+    found = [(part, weight) for part in parts if (weight := part.shard()).numel()]
+    return [part for part, _ in found], [weight for _, weight in found]
+
+
+def _cut_rows(rows: Tensor, parameter: Tensor) -> Tensor:
+    """Of the indices of some rows those that this process has, counted from its own first."""
+    mask = torch.zeros(parameter.shape[0], dtype=torch.bool, device=rows.device)
+    mask[rows] = True
+    return cut_rows(mask, parameter).nonzero().flatten()
 
 
 def _references(parts: Sequence[Held]) -> list[Tensor] | None:

@@ -13,6 +13,7 @@ from tether.params.select import canonical
 from tether.penalties.plan import Role
 from tether.penalties.pull import SOURCE, ZERO, Pull, Reference, Weights
 from tether.registry import did_you_mean
+from tether.sharding import cut, whole
 
 
 class References:
@@ -24,7 +25,9 @@ class References:
         self._read: dict[str | Weights, Weights] = {}
 
     def find(self, pull: Pull, name: str, parameter: nn.Parameter, role: Role) -> Tensor | None:
-        """The reference of one parameter, of its whole shape; None where that is zero.
+        """The reference of one parameter, of all its rows; None where that is zero.
+
+        Of a sharded parameter it is the part that lies where this process's part of the parameter does.
 
         Raises:
             PlanError: the reference is no checkpoint that can be read, lacks the parameter or has it in another shape,
@@ -34,7 +37,7 @@ class References:
         if pull.reference == ZERO:
             return None
         if pull.reference == SOURCE:
-            return self.anchor.references[name]
+            return cut(self.anchor.references[name], parameter)
         weights = self._weights(pull.reference)
         found = weights.tensors.get(name)
         if found is None or found.shape != parameter.shape:
@@ -43,13 +46,13 @@ class References:
                 f"`{pull!r}`: {weights.name} {what} `{name}` of {tuple(parameter.shape)}",
                 fix=f"a checkpoint of this model, or overrides={{{name!r}: None}}",
             )
-        if role == "new" and torch.equal(found.to(parameter), parameter.detach()) and bool(found.any()):
+        if role == "new" and _same(found, parameter):
             raise PlanError(
                 f"`{pull!r}` would hold the new parameter `{name}` to its own start",
                 why="that is random and means nothing: a new parameter is held to zero, to another model's, or not",
                 fix=f'overrides={{{name!r}: L2(…).toward("zero")}} or None',
             )
-        return found.detach()
+        return cut(found.detach(), parameter)
 
     def verify(self) -> None:
         """Check that no mapped file has changed since it was read.
@@ -70,6 +73,11 @@ class References:
                 tensors, called = reference.tensors, reference.name
             self._read[reference] = Weights({canonical(name): tensor for name, tensor in tensors.items()}, called)
         return self._read[reference]
+
+
+def _same(found: Tensor, parameter: nn.Parameter) -> bool:
+    start = whole(parameter.detach())
+    return torch.equal(whole(found).to(start), start) and bool(start.any())
 
 
 def _checkpoint(reference: str) -> Checkpoint:

@@ -9,6 +9,7 @@ import torch
 from tether.guard import few
 from tether.held import Held
 from tether.penalties.schedule import CONSTANT
+from tether.sharding import cut, cut_rows, local, parted_batches, sharded, total
 
 if TYPE_CHECKING:
     from tether.binding import Tether
@@ -34,9 +35,11 @@ def summarise(leash: "Tether") -> str:
                 f"gathered: a pull this small rounds to nothing in one step, so it acts every {max(slow)} steps"
             )
     lines += [f"replaced: {sentence}" for sentence in attached.replaced] if attached else []
+    lines += [apart] if (apart := parted_batches(leash.model)) else []
     with torch.no_grad():
-        omega = sum(part.pull.schedule.factor(leash.steps_seen) * float(part.value()) for part in leash.parts)
-    lines.append(f"{leash.acted_on}; Ω = {omega:.4g}")
+        factors = ((part, part.pull.schedule.factor(leash.steps_seen)) for part in leash.parts)
+        omega = total((factor * part.share(), part.parameter) for part, factor in factors)
+    lines.append(f"{leash.acted_on}; Ω = {float(omega):.4g}")
     return "\n".join(lines)
 
 
@@ -65,31 +68,48 @@ def _held(parts: Iterable[Held]) -> list[str]:
         return ["nothing is held"]
     rows = [["held", "tensors", "values", "to", "penalty", "moved ‖δ‖", "of ‖reference‖"]]
     for (role, reference, penalty), members in groups.items():
-        values = sum(part.weight().numel() for part in members)
-        moved, size = _norm(part.displacement() for part in members), _norm(_reference(part) for part in members)
+        values = sum(part.numel for part in members)
+        moved = _norm((part.displacement(), part.parameter) for part in members)
+        size = _norm((source, part.parameter) for part in members if (source := part.aligned()) is not None)
         share = f"{100 * moved / size:.2f} %" if size else "–"
         rows.append([role, f"{len(members)}", f"{values:,}", reference, penalty, f"{moved:.4g}", share])
     return table(rows)
 
 
 def _by_part(leash: "Tether") -> list[str]:
-    moved = [(name, leash.anchor.references[name]) for name in leash.roles if name in leash.anchor.references]
+    moved = [name for name in leash.roles if name in leash.anchor.references]
     if not moved:
         return []
     depth = 1
-    while depth < 4 and len({_part(name, depth + 1) for name, _ in moved}) <= MOST_PARTS:
+    while depth < 4 and len({_part(name, depth + 1) for name in moved}) <= MOST_PARTS:
         depth += 1
-    sums: dict[str, list[float]] = {}
-    for name, reference in moved:
-        weight = leash.parameters[name].detach().float()
-        keep = slice(None) if leash.anchor.new.get(name) is None else ~leash.anchor.new[name]  # type: ignore[operator]
-        delta, base = (weight.cpu() - reference.float().cpu())[keep], reference.float().cpu()[keep]
-        entry = sums.setdefault(_part(name, depth), [0.0, 0.0])
-        entry[0] += float(delta.square().sum())
-        entry[1] += float(base.square().sum())
-    shares = [f"{part} {100 * (d / b) ** 0.5:.2f} %" if b else f"{part} {d**0.5:.3g}" for part, (d, b) in sums.items()]
-    more = f" · and {len(shares) - MOST_PARTS} more" if len(shares) > MOST_PARTS else ""
-    return ["moved from the source, by part: " + " · ".join(shares[:MOST_PARTS]) + more]
+    members: dict[str, list[str]] = {}
+    for name in moved:
+        members.setdefault(_part(name, depth), []).append(name)
+    shares = [_share(leash, part, names) for part, names in list(members.items())[:MOST_PARTS]]
+    more = f" · and {len(members) - MOST_PARTS} more" if len(members) > MOST_PARTS else ""
+    return ["moved from the source, by part: " + " · ".join(shares) + more]
+
+
+def _share(leash: "Tether", part: str, names: Sequence[str]) -> str:
+    moved = _norm((_displacement(leash, name), leash.parameters[name]) for name in names)
+    size = _norm((_source(leash, name), leash.parameters[name]) for name in names)
+    return f"{part} {100 * moved / size:.2f} %" if size else f"{part} {moved:.3g}"
+
+
+def _displacement(leash: "Tether", name: str) -> torch.Tensor:
+    reference = _source(leash, name)
+    return _transferred(leash, name, local(leash.parameters[name].detach()).float().to(reference.device)) - reference
+
+
+def _source(leash: "Tether", name: str) -> torch.Tensor:
+    return _transferred(leash, name, cut(leash.anchor.references[name], leash.parameters[name]).float())
+
+
+def _transferred(leash: "Tether", name: str, values: torch.Tensor) -> torch.Tensor:
+    """Of what this process has of a parameter, the rows that come from the source."""
+    mask = leash.anchor.new.get(name)
+    return values if mask is None else values[~cut_rows(mask, leash.parameters[name]).to(values.device)]
 
 
 def _part(name: str, depth: int) -> str:
@@ -108,16 +128,13 @@ def _free(leash: "Tether") -> list[str]:
 
 def _references(leash: "Tether") -> str:
     moved = {part.name for part in leash.parts if part.reference is not None and part.copied}
-    mapped = leash.anchor.mapped - moved
+    mapped = {name for name in leash.anchor.mapped - moved if not sharded(leash.parameters[name])}
     copied = {name: value for name, value in leash.anchor.references.items() if name not in mapped}
     size = sum(value.numel() * value.element_size() for value in copied.values()) / 1e6
     return f"references: {len(mapped)} mapped from file, {len(copied)} copied ({size:.1f} MB)"
 
 
-def _reference(part: Held) -> torch.Tensor:
-    reference = part.aligned()
-    return torch.zeros(()) if reference is None else reference
-
-
-def _norm(tensors: Iterable[torch.Tensor]) -> float:
-    return math.hypot(*(float(torch.linalg.vector_norm(t.detach().float())) for t in tensors))
+def _norm(values: Iterable[tuple[torch.Tensor, torch.Tensor]]) -> float:
+    """The norm of values, each of what this process has of the parameter beside it, over all processes."""
+    norms = ((torch.linalg.vector_norm(v.detach().float()).to(p.device), p) for v, p in values)
+    return math.sqrt(float(total((norm.square(), p) for norm, p in norms)))
