@@ -5,12 +5,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from tether import RunSpec, fit
 from tether.curvature.fisher import fisher
+from tether.data.loading import load
 from tether.engine.build import build
 from tether.engine.importance import importance
 from tether.engine.source import source_model
+from tether.engine.trained import Trained
 from tether.errors import SettingsError
 from tether.tasks.image import still_batches
 
@@ -27,8 +30,6 @@ def test_the_source_models_information_on_its_own_pictures_weighs_the_penalty(
     changes = {"data.path": str(stripes("efg")), "source.data": str(stripes()), "plan.args.strength": 3.0}
     job = job_of(settings, source_run, changes)
     model = source_model(job.spec, job.source)
-    from tether.data.loading import load
-
     pictures = load(str(stripes()))
     expected = fisher(model, still_batches(pictures, np.arange(len(pictures)), job.spec))
     parts = {part.name: part for part in job.leash.parts}
@@ -61,8 +62,72 @@ def test_rows_of_a_shared_head_have_the_information_of_their_source_rows(
     assert not found["head.weight"][2].any()  # d
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "matching"),
+    [("conv", "layer", {"source.rename": [("^layer", "conv")]}), ("", "x_", {"source.by": "order"})],
+    ids=["renamed", "in order"],
+)
+def test_parameters_of_other_names_have_the_information_of_their_source(
+    settings: Settings, source_run: Path, tmp_path: Path, old: str, new: str, matching: dict[str, Any]
+) -> None:
+    model = Trained.load(source_run).model
+    renamed = {name.replace(old, new, 1): value for name, value in model.state_dict().items()}
+    torch.save(renamed, tmp_path / "other.pt")
+    (tmp_path / "classes.txt").write_text("a\nb\nc\n")
+    given = {"source.path": str(tmp_path / "other.pt"), "source.classes": str(tmp_path / "classes.txt")}
+    given |= {"preprocessing.mean": (0.5,), "preprocessing.std": (0.5,), "plan.args.strength": 1.0}
+    job = job_of(settings, source_run, given | matching)
+    found = importance(job.spec, job.source, job.moved, job.task)
+    expected = fisher(model, job.task.still("train"))
+    assert set(found) == set(expected) == {part.name for part in job.leash.parts}
+    for name, value in expected.items():
+        torch.testing.assert_close(found[name], value, rtol=1e-5, atol=1e-12)
+
+
+def test_the_given_labels_are_those_of_the_sources_pictures_as_its_head_counts_them(
+    settings: Settings, stripes: Any, source_run: Path, tmp_path: Path
+) -> None:
+    """The source's head has its rows in another order than its pictures have their classes."""
+    tensors, order = load_file(source_run / "model.safetensors"), [2, 0, 1]
+    for name in ("head.weight", "head.bias"):
+        tensors[name] = tensors[name][order].contiguous()
+    save_file(tensors, tmp_path / "turned.safetensors")
+    (tmp_path / "classes.txt").write_text("c\na\nb\n")
+    given = {"source.path": str(tmp_path / "turned.safetensors"), "source.classes": str(tmp_path / "classes.txt")}
+    given |= {"source.data": str(stripes()), "preprocessing.mean": (0.5,), "preprocessing.std": (0.5,)}
+    given |= {"plan.args.strength": 1.0, "fisher.kind": "empirical"}
+    job = job_of(settings, source_run, given)
+    found = importance(job.spec, job.source, job.moved, job.task)
+    pictures = load(str(stripes()))
+    plain = fisher(
+        Trained.load(source_run).model,
+        still_batches(pictures, np.arange(len(pictures)), job.spec),
+        kind="empirical",
+    )
+    for name, value in plain.items():
+        torch.testing.assert_close(found[name], value, rtol=1e-4, atol=1e-12)
+
+
+def test_the_kind_the_floor_and_the_normalisation_are_the_specs(settings: Settings, source_run: Path) -> None:
+    changes = {"plan.args.strength": 1.0, "fisher.kind": "sampled", "fisher.normalise": True, "fisher.floor": 0.5}
+    job = job_of(settings, source_run, changes)
+    found = importance(job.spec, job.source, job.moved, job.task)
+    plain = fisher(source_model(job.spec, job.source), job.task.still("train"), kind="sampled", seed=job.spec.seed)
+    mean = torch.cat([value.flatten() for value in plain.values()]).double().mean()
+    assert (found.kind, found.floor, found.scale) == ("sampled", 0.5, pytest.approx(float(mean), rel=1e-5))
+    torch.testing.assert_close(found["conv1.weight"], plain["conv1.weight"] / found.scale + 0.5)
+
+
+def test_training_starts_with_the_same_random_numbers_as_without_it(settings: Settings, source_run: Path) -> None:
+    states = []
+    for plan in ({"plan.args.strength": 1.0}, {"plan.preset": "l2_sp", "plan.args.alpha": 1.0}):
+        job_of(settings, source_run, plan)
+        states.append(torch.get_rng_state())
+    assert torch.equal(*states)
+
+
 def test_fewer_pictures_are_drawn_by_the_seed(settings: Settings, stripes: Any, source_run: Path) -> None:
-    changes = {"data.path": str(stripes("efg")), "plan.args.strength": 1.0, "fisher.count": 4}
+    changes = {"source.data": str(stripes()), "plan.args.strength": 1.0, "fisher.count": 4}
     ones, again, others = (
         importance(job.spec, job.source, job.moved, job.task)
         for job in (job_of(settings, source_run, changes | {"seed": seed}) for seed in (0, 0, 1))

@@ -1,27 +1,24 @@
 """The diagonal of a classifier's Fisher information, sample by sample."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Literal
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from torch import Tensor, nn
-from torch.func import functional_call, grad, vmap
-from torch.nn.functional import log_softmax
 
 from tether.curvature.information import Fisher
+from tether.curvature.squares import Classes, Inputs, SquaredGradients, wide
 from tether.errors import DataError, SettingsError
 from tether.params.select import bare, spelled
 
 Kind = Literal["exact", "sampled", "empirical"]
 KINDS = ("exact", "sampled", "empirical")
-CHUNK_VALUES = 1 << 25
-"""How many values the gradients of one chunk of samples may have together."""
+CHUNK_VALUES = 1 << 24
+"""How many values the gradients of one chunk of samples may have together: 64 MiB of float32."""
 
-Labels = Int64[Tensor, " n"]
 Batch = Tensor | Sequence[Tensor]
-Gradients = Callable[[Tensor, Labels], dict[str, Tensor]]
 
 
 def fisher(
@@ -31,32 +28,37 @@ def fisher(
     kind: Kind = "exact",
     floor: float = 0.0,
     normalise: bool = False,
+    draws: int = 1,
     seed: int = 0,
 ) -> Fisher:
     r"""Return the diagonal Fisher information of p(y|x, w) at a model's weights, by parameter.
 
     $F_i = \frac1N\sum_x\mathbb{E}_{y}\,(\partial\log p(y\mid x,w)/\partial w_i)^2$ over N samples x.
 
-    `exact` takes the mean over all classes, weighted by p(y|x, w); `sampled` over one class drawn from it (both are the
-    Fisher information, Kirkpatrick et al., 2017); `empirical` takes the given label, which is another quantity, and
-    almost zero where the model fits its samples (Kunstner, Hennig and Balles, 2019). The gradient is squared for each
-    sample by itself, so that nothing depends on the size of a batch. With $\bar F$ the mean over all values of all
-    parameters, `normalise` returns $F/\bar F$, and then `floor` is added.
+    `exact` takes the expectation over all classes under p(y|x, w); `sampled` the mean over classes drawn from it, an
+    unbiased estimate of the same (Martens, 2020); `empirical` takes the given label, which is another quantity, and
+    almost zero where the model fits its samples (Kunstner, Hennig and Balles, 2019). The three are EXACT, SAMPLE and
+    EMPIRICAL of van de Ven (2025). The gradient is squared for each sample by itself, so that nothing depends on the
+    size of a batch.
 
-    The model is used in evaluation mode and left as it was. Every floating-point parameter is covered, frozen ones too,
-    tied ones once.
+    With $\bar F$ the mean over all values of all parameters, the result is F + floor, or $F/\bar F$ + floor with
+    `normalise`. It has the dtype of its parameter, and at least float32.
+
+    The model is used in evaluation mode, and left as it was with torch's random numbers. Every floating-point
+    parameter is covered: frozen ones too, tied ones once.
 
     Args:
-        batches: inputs of shape (n, …), or pairs of inputs and labels; only `empirical` reads labels.
-        kind: see above. `exact` costs a backward pass a class, the others one.
+        batches: inputs of shape (n, …), alone or before their labels; only `empirical` reads labels.
+        kind: see above. `exact` costs a backward pass a class, `sampled` one a draw, `empirical` one.
         floor: what is added to every value at the end.
         normalise: divide by the mean, so that one strength means the same for several models.
-        seed: of the classes that `sampled` draws.
+        draws: how many classes `sampled` draws for each sample.
+        seed: of these classes.
 
     Raises:
-        SettingsError: there is no such kind, or the floor is negative.
+        SettingsError: there is no such kind, a number is out of range, or the model has no parameter.
         DataError: there is no sample, no label where one is needed, a label out of range, outputs that are not one
-            logit a class, or a value that is not finite.
+            logit a class, random outputs, a value that is not finite, or nothing but zeros.
 
     >>> model = nn.Linear(2, 3)
     >>> found = fisher(model, [torch.randn(5, 2)])
@@ -64,125 +66,123 @@ def fisher(
     (5, torch.Size([3, 2]))
 
     """
-    if kind not in KINDS:
-        raise SettingsError(f"no Fisher information is called {kind!r}", fix=f"one of {', '.join(KINDS)}")
-    if not 0 <= floor < float("inf"):
-        raise SettingsError(f"`floor={floor!r}`: a floor is a finite number, 0 or more")
+    _check(kind, floor, draws)
     model = bare(model)
-    spell = spelled(model)
-    weights = {name: p.detach() for name, p in model.named_parameters() if p.is_floating_point()}
-    sums = {name: torch.zeros_like(p, dtype=torch.float64) for name, p in weights.items()}
+    squares = SquaredGradients(model)
+    sums = {name: torch.zeros_like(p, dtype=torch.float64) for name, p in squares.weights.items()}
     generator = torch.Generator().manual_seed(seed)
     count = 0
-    with _evaluating(model):
-        squares = _Squares(model, weights)
-        for inputs, labels in _chunks(batches, weights):
-            for classes, shares in _classes(squares.logits(inputs), labels, kind, generator):
+    with _evaluating(model, squares.device):
+        for inputs, labels in _chunks(batches, squares):
+            for classes, shares in _classes(squares.logits(inputs), labels, kind, draws, generator):
                 for name, square in squares(inputs, classes, shares).items():
                     sums[name] += square
             count += len(inputs)
     if not count:
         raise DataError("the Fisher information of no sample is not defined", fix="give at least one batch")
-    found = {spell(name): total / count for name, total in sums.items()}
+    spell = spelled(model)
+    scale = _scale({spell(name): total / count for name, total in sums.items()}, kind, floor, normalise)
+    values = {
+        spell(name): (total / count / scale + floor).to(wide(squares.weights[name].dtype))
+        for name, total in sums.items()
+    }
+    return Fisher(values, kind, count, floor, scale, draws=draws if kind == "sampled" else 1)
+
+
+def _check(kind: str, floor: float, draws: int) -> None:
+    if kind not in KINDS:
+        raise SettingsError(f"no Fisher information is called {kind!r}", fix=f"one of {', '.join(KINDS)}")
+    if not 0 <= floor < float("inf"):
+        raise SettingsError(f"`floor={floor!r}`: a floor is a finite number, 0 or more")
+    if draws < 1:
+        raise SettingsError(f"`draws={draws!r}`: at least one class is drawn for each sample")
+    if draws > 1 and kind != "sampled":
+        raise SettingsError(f"`draws` has no meaning where `kind={kind!r}`", fix='kind="sampled", or leave it out')
+
+
+def _scale(found: Mapping[str, Tensor], kind: str, floor: float, normalise: bool) -> float:
+    """The mean over all values where they are to be divided by it, else 1."""
     for name, values in found.items():
         if not values.isfinite().all():
             raise DataError(f"the Fisher information of `{name}` is not finite", why="a logit or a gradient is not")
-    return Fisher.of(found, kind=kind, count=count, floor=floor, normalise=normalise)
-
-
-class _Squares:
-    """Σ over samples of share · (∂ log p(class)/∂w)², by one batched backward pass, or by one for each sample."""
-
-    def __init__(self, model: nn.Module, weights: dict[str, Tensor]) -> None:
-        self.model, self.weights, self.batched = model, weights, True
-
-    def logits(self, inputs: Tensor) -> Float[Tensor, "n classes"]:
-        with torch.no_grad():
-            logits = self._call(self.weights, inputs)
-        if not (isinstance(logits, Tensor) and logits.ndim == 2 and len(logits) == len(inputs)):
-            shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-            raise DataError(
-                f"the model returns {shape} for {len(inputs)} samples",
-                why="the Fisher information of a classifier needs one logit a class, (n, classes)",
-                fix="wrap the model so that it returns its logits",
-            )
-        return logits
-
-    def __call__(self, inputs: Tensor, classes: Labels, shares: Float[Tensor, " n"]) -> dict[str, Tensor]:
-        if self.batched:
-            try:
-                return self._at_once(inputs, classes, shares)
-            except RuntimeError:  # an operation that torch cannot batch; one by one gives the same numbers
-                self.batched = False
-        return self._one_by_one(inputs, classes, shares)
-
-    def _at_once(self, inputs: Tensor, classes: Labels, shares: Tensor) -> dict[str, Tensor]:
-        found = vmap(grad(self._log_likelihood), in_dims=(None, 0, 0))(self.weights, inputs, classes)
-        wide = shares.double()
-        return {name: torch.einsum("n,n...->...", wide, g.double().square()) for name, g in found.items()}
-
-    def _one_by_one(self, inputs: Tensor, classes: Labels, shares: Tensor) -> dict[str, Tensor]:
-        sums = {name: torch.zeros_like(p, dtype=torch.float64) for name, p in self.weights.items()}
-        leaves = {name: p.clone().requires_grad_() for name, p in self.weights.items()}
-        for sample, chosen, share in zip(inputs, classes, shares, strict=True):
-            with torch.enable_grad():
-                likelihood = self._log_likelihood(leaves, sample, chosen)
-            grads = torch.autograd.grad(likelihood, list(leaves.values()), allow_unused=True)
-            for name, g in zip(leaves, grads, strict=True):
-                if g is not None:
-                    sums[name] += share.double() * g.double().square()
-        return sums
-
-    def _log_likelihood(self, weights: dict[str, Tensor], sample: Tensor, chosen: Tensor) -> Tensor:
-        logits = self._call(weights, sample[None])
-        return log_softmax(logits, dim=1)[0].gather(0, chosen[None])[0]
-
-    def _call(self, weights: Mapping[str, Tensor], inputs: Tensor) -> Tensor:
-        buffers = {name: buffer.clone() for name, buffer in self.model.named_buffers()}
-        found: Tensor = functional_call(self.model, {**weights, **buffers}, (inputs,))
-        return found
+    mean = sum(float(values.sum()) for values in found.values()) / sum(values.numel() for values in found.values())
+    if mean == 0 and (normalise or not floor):
+        certain = "fits every sample" if kind == "empirical" else "is certain of every sample"
+        raise DataError(
+            "the Fisher information is zero everywhere, so that it weighs nothing",
+            why=f"the model {certain}, or its forward pass keeps no gradient",
+            fix='kind="exact", other samples, or a floor without `normalise`',
+        )
+    return mean if normalise else 1.0
 
 
 def _classes(
-    logits: Float[Tensor, "n classes"], labels: Labels | None, kind: Kind, generator: torch.Generator
-) -> Iterator[tuple[Labels, Float[Tensor, " n"]]]:
+    logits: Float[Tensor, "n classes"], labels: Classes | None, kind: Kind, draws: int, generator: torch.Generator
+) -> Iterator[tuple[Classes, Float[Tensor, " n"]]]:
     """The class that each sample's gradient is taken of, and the weight of its square."""
     shares = logits.double().softmax(dim=1)
     if kind == "exact":
         for c in range(logits.shape[1]):
             yield torch.full((len(logits),), c, device=logits.device), shares[:, c]
-        return
-    ones = torch.ones(len(logits), device=logits.device)
-    if kind == "sampled":
-        if not shares.isfinite().all():
-            raise DataError("the model's logits are not finite, so that no class can be drawn")
-        yield torch.multinomial(shares.cpu(), 1, generator=generator).flatten().to(logits.device), ones
-        return
+    elif kind == "sampled":
+        for drawn in _drawn(shares, draws, generator).T:
+            yield drawn, torch.full((len(logits),), 1 / draws, dtype=torch.float64, device=logits.device)
+    else:
+        yield _checked(labels, *logits.shape), torch.ones(len(logits), dtype=torch.float64, device=logits.device)
+
+
+def _drawn(shares: Float[Tensor, "n classes"], draws: int, generator: torch.Generator) -> Tensor:
+    """Classes of shape (n, draws), by one uniform number each, in order: cutting a batch changes no draw."""
+    if not shares.isfinite().all():
+        raise DataError("the model's logits are not finite, so that no class can be drawn")
+    below = shares.cpu().cumsum(dim=1)
+    uniform = torch.rand((len(shares), draws), generator=generator, dtype=torch.float64)
+    drawn = torch.searchsorted(below, uniform * below[:, -1:], right=True)
+    return drawn.clamp_max(shares.shape[1] - 1).to(shares.device)
+
+
+def _checked(labels: Tensor | None, count: int, classes: int) -> Classes:
     if labels is None:
         raise DataError('`kind="empirical"` needs labels', fix="batches of (inputs, labels), or another kind")
-    if len(labels) != len(logits) or labels.min() < 0 or labels.max() >= logits.shape[1]:
-        raise DataError(f"labels are one of 0 … {logits.shape[1] - 1} for each of {len(logits)} samples")
-    yield labels.long(), ones
+    whole = not (labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool)
+    if not whole or labels.shape != (count,) or labels.min() < 0 or labels.max() >= classes:
+        raise DataError(
+            f"labels are whole numbers, one of 0 … {classes - 1} for each of {count} samples",
+            why=f"these are {str(labels.dtype).removeprefix('torch.')} of shape {tuple(labels.shape)}"
+            + (f", from {labels.min()} to {labels.max()}" if whole else ""),
+        )
+    return labels.long()
 
 
-def _chunks(batches: Iterable[Batch], weights: Mapping[str, Tensor]) -> Iterator[tuple[Tensor, Labels | None]]:
+def _chunks(batches: Iterable[Batch], squares: SquaredGradients) -> Iterator[tuple[Inputs, Classes | None]]:
     """Batches on the model's device, cut so that the gradients of a piece fit in memory."""
-    values = sum(p.numel() for p in weights.values())
-    size = max(1, CHUNK_VALUES // max(1, values))
-    device = next(iter(weights.values())).device
+    size = max(1, CHUNK_VALUES // sum(p.numel() for p in squares.weights.values()))
+    if isinstance(batches, Tensor):
+        raise DataError("`batches` is one tensor", fix="a list of batches: [inputs], or [(inputs, labels)]")
     for batch in batches:
-        inputs, labels = (batch, None) if isinstance(batch, Tensor) else (batch[0], batch[1])
+        inputs, labels = _parted(batch)
         for start in range(0, len(inputs), size):
             piece = slice(start, start + size)
-            yield inputs[piece].to(device), None if labels is None else labels[piece].to(device)
+            chosen = None if labels is None else labels[piece].to(squares.device)
+            yield inputs[piece].to(squares.device), chosen
+
+
+def _parted(batch: Batch) -> tuple[Tensor, Tensor | None]:
+    parts = (batch,) if isinstance(batch, Tensor) else tuple(batch) if isinstance(batch, Sequence) else ()
+    if not 1 <= len(parts) <= 2 or not all(isinstance(part, Tensor) and part.ndim for part in parts):
+        raise DataError(
+            f"a batch is a {type(batch).__name__}, and not a tensor of inputs or a pair of inputs and labels",
+            fix="[(inputs, labels), …], [inputs, …], or a DataLoader of these",
+        )
+    return parts[0], parts[1] if len(parts) == 2 else None
 
 
 @contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
+def _evaluating(model: nn.Module, device: torch.device) -> Iterator[None]:
     modes = {module: module.training for module in model.modules()}
     model.eval()
     try:
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             yield
     finally:
         for module, training in modes.items():

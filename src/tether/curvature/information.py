@@ -11,11 +11,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from tether.errors import CheckpointError, DataError
+from tether.errors import CheckpointError
 from tether.files import write_durably
 
 KEY = "fisher"
 MOST_PARTS = 12
+NEXT_TO_ZERO = 1e-6
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -27,8 +28,14 @@ class Fisher(Mapping[str, Tensor]):
         kind: `exact`, `sampled` or `empirical`.
         count: of how many samples it is the mean.
         floor: what was added to every value.
-        scale: the mean over all values, by which they were divided; 1 where they were not.
+        scale: the mean over all values, by which they were divided before the floor; 1 where they were not.
         origin: what the samples were, in words.
+        draws: how many classes were drawn for each sample where the kind is `sampled`.
+
+    >>> print(Fisher({"head.weight": torch.tensor([0.0, 0.5])}, "exact", 7, floor=0.0, scale=1.0))
+    fisher: exact, diagonal, mean over 7 samples, no floor
+    whole: mean 0.25, median 0, largest 0.5, 50% next to 0
+    head: mean 0.25, median 0, largest 0.5, 50% next to 0
 
     """
 
@@ -38,24 +45,7 @@ class Fisher(Mapping[str, Tensor]):
     floor: float
     scale: float
     origin: str = "samples"
-
-    @classmethod
-    def of(cls, values: Mapping[str, Tensor], *, kind: str, count: int, floor: float, normalise: bool) -> "Fisher":
-        """Divide by the mean where that is wanted, then add the floor.
-
-        Raises:
-            DataError: everything is zero, so that nothing can be divided by the mean.
-
-        """
-        total = sum(float(value.sum()) for value in values.values())
-        scale = total / sum(value.numel() for value in values.values()) if normalise else 1.0
-        if scale == 0:
-            raise DataError(
-                "the Fisher information is zero everywhere and cannot be normalised",
-                why="the model is certain of every sample" if kind != "empirical" else "the model fits every sample",
-                fix='kind="exact", other samples, or normalise=False with a floor',
-            )
-        return cls({name: (v / scale + floor).float() for name, v in values.items()}, kind, count, floor, scale)
+    draws: int = 1
 
     def __getitem__(self, name: str) -> Tensor:
         return self.tensors[name]
@@ -79,6 +69,7 @@ class Fisher(Mapping[str, Tensor]):
             "floor": self.floor,
             "scale": self.scale,
             "origin": self.origin,
+            "draws": self.draws,
         }
         tensors = {name: value.detach().cpu().contiguous().clone() for name, value in self.tensors.items()}
         write_durably(Path(path), save(tensors, metadata={KEY: json.dumps(about)}))
@@ -93,26 +84,38 @@ class Fisher(Mapping[str, Tensor]):
         """
         try:
             with safe_open(path, framework="pt") as file:
-                about = json.loads((file.metadata() or {}).get(KEY, "null"))
+                about = json.loads((file.metadata() or {})[KEY])
                 values = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
             return cls(values, **about)
-        except (OSError, SafetensorError, ValueError, TypeError) as error:
+        except (OSError, SafetensorError, ValueError, TypeError, KeyError) as error:
+            why = f"its metadata has no `{KEY}`" if isinstance(error, KeyError) else str(error)
             raise CheckpointError(
-                f"`{path}` holds no Fisher information", why=str(error), fix="write it with `Fisher.save`"
+                f"`{path}` holds no Fisher information", why=why, fix="write it with `Fisher.save`"
             ) from None
 
     def __str__(self) -> str:
-        about = f"floor {self.floor:g} added" if self.floor else "no floor"
+        """How it was made, and a line for the whole and for each part; next to 0 is a millionth of the part's largest.
+
+        The floor counts as 0.
+        """
+        kind = f"{self.kind} of {self.draws} draws" if self.draws > 1 else self.kind
         scaled = f", divided by its mean {self.scale:.3g}" if self.scale != 1 else ""
-        lines = [f"fisher: {self.kind}, diagonal, mean over {self.count} {self.origin}{scaled}, {about}"]
-        for part, tensors in list(self._parts().items())[:MOST_PARTS]:
-            flat = torch.cat([tensor.flatten().double() for tensor in tensors])
-            low, high = flat.median(), flat.max()
-            small = float((flat <= self.floor + 1e-6 * high).double().mean())
-            lines.append(f"{part}: mean {flat.mean():.3g}, median {low:.3g}, largest {high:.3g}, {small:.0%} next to 0")
+        floor = f"floor {self.floor:g} added" if self.floor else "no floor"
+        parts = self._parts()
+        lines = [f"fisher: {kind}, diagonal, mean over {self.count} {self.origin}{scaled}, {floor}"]
+        lines.append(f"whole: {self._described(list(self.tensors.values()))}")
+        lines += [f"{part}: {self._described(tensors)}" for part, tensors in list(parts.items())[:MOST_PARTS]]
+        if len(parts) > MOST_PARTS:
+            lines.append(f"… and {len(parts) - MOST_PARTS} more parts")
         return "\n".join(lines)
 
     __repr__ = __str__
+
+    def _described(self, tensors: list[Tensor]) -> str:
+        flat = torch.cat([tensor.flatten().double().cpu() for tensor in tensors])
+        above = flat - float(torch.tensor(self.floor, dtype=tensors[0].dtype))
+        small = float((above <= NEXT_TO_ZERO * above.max()).double().mean())
+        return f"mean {flat.mean():.3g}, median {flat.median():.3g}, largest {flat.max():.3g}, {small:.0%} next to 0"
 
     def _parts(self) -> dict[str, list[Tensor]]:
         parts: dict[str, list[Tensor]] = {}

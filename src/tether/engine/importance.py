@@ -1,9 +1,9 @@
 """Importance: the Fisher information of a run's source model, by the target's parameters."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from tether.checkpoint.checkpoint import Checkpoint
@@ -56,7 +56,7 @@ def importance(spec: RunSpec, source: Checkpoint | None, moved: Transfer | None,
         model, batches, kind=settings.kind, floor=settings.floor, normalise=settings.normalise, seed=spec.seed
     )
     origin = "pictures of the source" if whose == "source" else "of the target's pictures, labelled by the source model"
-    return Fisher(_on_target(found, moved), found.kind, found.count, found.floor, found.scale, origin)
+    return replace(found, tensors=_on_target(found, moved), origin=origin)
 
 
 def _on_target(found: Fisher, moved: Transfer) -> dict[str, Tensor]:
@@ -69,8 +69,8 @@ def _on_target(found: Fisher, moved: Transfer) -> dict[str, Tensor]:
         values = found[pair.target]
         if pair.rows is not None:
             ours, theirs = (list(side) for side in zip(*pair.rows, strict=True))
-            whole = torch.zeros(targets[pair.target].shape)
-            whole[ours] = values.cpu()[theirs]
+            whole = values.new_zeros(targets[pair.target].shape)
+            whole[ours] = values[theirs]
             values = whole
         placed[pair.target] = values
     return placed
