@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional
 
 from tether.anchor import Anchor
 from tether.errors import MatchError, PlanError, TetherError
@@ -22,6 +23,11 @@ from tether.sharding import cut, cut_rows, local, refuse_flattened, total, warn_
 from tether.stepsize import Step
 from tether.summary import summarise
 from tether.unwrap import refuse_partitioned
+
+if TYPE_CHECKING:
+    from tether.audit.objective import Batch, Loss
+    from tether.audit.result import Audit
+    from tether.audit.statistics import BatchNorm
 
 
 class Tether:
@@ -60,6 +66,7 @@ class Tether:
         pulls = plan.pulls(names, roles)
         self.parts = tuple(self._bind(named[name], name, role, pull) for (name, role), pull in pulls.items())
         self.model, self.parameters = model, named
+        self.frozen = frozenset(name for name, p in named.items() if not p.requires_grad)
         self.roles = roles
         self.free = {name: unheldable.get(name, "left free by the plan") for name in named}
         for name, _ in pulls:
@@ -172,6 +179,34 @@ class Tether:
             "tether/new_norm": moved["new"],
             "tether/steps_acted": float(self.steps_acted),
         }
+
+    def audit(
+        self,
+        optimizer: Any,
+        batch: "Batch",
+        *,
+        loss: "Loss" = functional.cross_entropy,
+        batchnorm: "BatchNorm" = "source",
+        scaler: Any = None,
+    ) -> "Audit":
+        """Measure in real steps what of each pull arrives, and put everything back: see `tether.audit.audit`.
+
+        Args:
+            optimizer: the optimiser that trains, with the tether attached.
+            batch: inputs and targets, or a function that returns the loss of one batch.
+            loss: of the model's outputs and the targets.
+            batchnorm: what the running statistics of the source's layers are meant to do.
+            scaler: the `GradScaler` that the loop steps through, if it does.
+
+        Raises:
+            SettingsError: the batch, the loss or the policy is none.
+            AttachError: the optimiser is none of torch's, or the parameters are sharded.
+            Diverged: the gradient of the batch is not finite.
+
+        """
+        from tether.audit.audit import audit
+
+        return audit(self, optimizer, batch, loss=loss, batchnorm=batchnorm, scaler=scaler)
 
     def state_dict(self) -> dict[str, Any]:
         """Counters and what is gathered; gathered pulls are delivered first, so that saved weights have them.
