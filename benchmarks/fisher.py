@@ -102,16 +102,17 @@ def contenders(model: nn.Module, own: Pictures, target: Pictures) -> dict[str, d
 
 
 def kinds_table(found: dict[str, dict[str, np.ndarray]]) -> list[str]:
-    base, lines = (
-        found[SAME],
-        ["| Fisher information | mean | against exact | next to 0 | Spearman | within a tensor |"],
-    )
-    lines.append("|---|---|---|---|---|---|")
+    base = found[SAME]
+    lines = [
+        "| Fisher information | mean | of the first | median | largest / mean | next to 0 | Spearman | in a tensor |"
+    ]
+    lines.append("|---|---|---|---|---|---|---|---|")
     for name, values in found.items():
         every, mine = flat(base), flat(values)
         small = (mine <= 1e-6 * mine.max()).mean()
         within = statistics.median(spearmanr(values[n].ravel(), base[n].ravel()).statistic for n in base)
-        figures = f"{mine.mean():.2e} | {mine.mean() / every.mean():.2f} | {small:.0%}"
+        spread = f"{np.median(mine):.2e} | {mine.max() / mine.mean():.0f}"
+        figures = f"{mine.mean():.2e} | {mine.mean() / every.mean():.2f} | {spread} | {small:.0%}"
         lines.append(f"| {name} | {figures} | {spearmanr(mine, every).statistic:.2f} | {within:.2f} |")
     return lines
 
@@ -139,6 +140,12 @@ def fitted_table(model: nn.Module, pictures: dict[str, Pictures]) -> list[str]:
             figures = f"{exact:.2e} | {empirical:.2e} | {empirical / exact:.3f}"
             lines.append(f"| {name}: {what} ({int(chosen.sum())}) | {about} | {figures} |")
     return lines
+
+
+def scales(model: nn.Module, pictures: dict[str, Pictures]) -> list[str]:
+    found = {name: fisher(model, shown.batches(), normalise=True).scale for name, shown in pictures.items()}
+    listed = ", ".join(f"{scale:.2e} on {name}" for name, scale in found.items())
+    return [f"The mean over all values, the head's too, by which `normalise` divides (exact): {listed}."]
 
 
 def cost_table(digits: nn.Module, own: Pictures) -> list[str]:
@@ -212,6 +219,7 @@ def main() -> None:
     found = contenders(model, pictures["mnist"], pictures["digits"])
     sections = {
         "Kinds and data": kinds_table(found),
+        "Normalisation": scales(model, pictures),
         "Where the model fits": fitted_table(model, pictures),
         f"Cost, in CPU time, median of {REPEATS} pairs": cost_table(model, pictures["mnist"]),
     }
