@@ -1,7 +1,11 @@
-"""The conversion table of docs/maths.md: its last column, evaluated as it stands, is the convention of its row."""
+"""The conversion table of docs/maths.md: its expressions, evaluated as they stand, are the convention of their row.
+
+So is what `tether.conversion.convert` says of it, in both directions.
+"""
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +18,12 @@ from torch import Tensor, nn
 
 from tether.anchor import Anchor
 from tether.binding import Tether
+from tether.conversion import CONVENTIONS, convert
 from tether.penalties.base import Penalty
 from tether.penalties.group import GroupLasso
 from tether.penalties.l2 import L2
 from tether.penalties.plan import Plan
+from tether.stepsize import effective_step
 
 PAGE = (Path(__file__).parents[1] / "docs" / "maths.md").read_text(encoding="utf-8")
 SYMBOLS = {
@@ -32,20 +38,75 @@ SYMBOLS = {
     "N": 40,
     "n": 15,
     "lr": 0.1,
+    "momentum": 0.9,
+    "gamma": 2.0,
 }
+ARGUMENTS = {"lr": "lr", "momentum": "momentum", "N": "samples", "n": "size"}
+"""The page's symbols of what a conversion depends on, and the arguments of `convert`."""
 
 
-def table() -> dict[str, str]:
-    """Convention → the expression of its last column."""
+@dataclass(frozen=True)
+class Row:
+    expression: str
+    name: str
+    needs: tuple[str, ...]
+
+    @property
+    def penalty(self) -> Penalty:
+        found = eval(self.expression, {"L2": L2, "GroupLasso": GroupLasso}, dict(SYMBOLS))
+        assert isinstance(found, Penalty)
+        return found
+
+    @property
+    def symbols(self) -> set[str]:
+        return set(compile(self.expression, self.name, "eval").co_names) - {"L2", "GroupLasso"}
+
+    @property
+    def value(self) -> float:
+        (symbol,) = self.symbols - ARGUMENTS.keys()
+        return SYMBOLS[symbol]
+
+    @property
+    def context(self) -> dict[str, Any]:
+        return {ARGUMENTS[symbol]: SYMBOLS[symbol] for symbol in self.symbols & ARGUMENTS.keys()}
+
+
+def table() -> dict[str, Row]:
     lines = PAGE.split("| convention |")[1].splitlines()[2:]
-    rows = [line.strip("| ").split(" | ") for line in lines[: lines.index("")]]
-    return {row[0]: row[-1].strip("`") for row in rows}
+    cells = [line.strip("| ").split(" | ") for line in lines[: lines.index("")]]
+    rows = {}
+    for convention, _, expression, last in cells:
+        name, *needs = last.replace("`", "").split(", ")
+        rows[convention] = Row(expression.strip("`"), name, tuple(needs))
+    return rows
 
 
-def evaluated(expression: str) -> Penalty:
-    penalty = eval(expression, {"L2": L2, "GroupLasso": GroupLasso}, dict(SYMBOLS))
-    assert isinstance(penalty, Penalty)
-    return penalty
+def evaluated(convention: str) -> Penalty:
+    return table()[convention].penalty
+
+
+@pytest.mark.parametrize("row", table().values(), ids=lambda row: row.name)
+def test_convert_says_what_the_expression_of_a_row_does(row: Row):
+    strength = row.penalty.strength
+    assert convert(row.value, row.name, **row.context) == pytest.approx(strength, rel=1e-15)
+    assert convert(strength, "strength", row.name, **row.context) == pytest.approx(row.value, rel=1e-15)
+
+
+@pytest.mark.parametrize("row", table().values(), ids=lambda row: row.name)
+def test_a_row_says_what_its_convention_needs_and_is_of(row: Row):
+    assert set(row.needs) == set(row.context) == set(CONVENTIONS[row.name].needs)
+    assert CONVENTIONS[row.name].of == (type(row.penalty).__name__,)
+
+
+def test_every_convention_is_a_row():
+    assert sorted(row.name for row in table().values()) == sorted(CONVENTIONS.keys() - {"strength"})
+
+
+def test_the_examples_of_the_page():
+    assert '`convert(1e-4, "article", "weight_decay")` is 2e-4' in PAGE
+    assert '`convert(0.1, "l2_sp_alpha", "prior_precision", samples=200)` is 20' in PAGE
+    assert convert(1e-4, "article", "weight_decay") == 2e-4
+    assert convert(0.1, "l2_sp_alpha", "prior_precision", samples=200) == 20
 
 
 def displacement() -> Tensor:
@@ -53,15 +114,19 @@ def displacement() -> Tensor:
 
 
 Objective = Callable[[Tensor], Tensor]
+Optimizing = Callable[[list[nn.Parameter]], torch.optim.Optimizer]
 FORMULAS: dict[str, Objective] = {
     "the article's formula": lambda d: SYMBOLS["lam"] * d.square().sum(),
     "L2-SP, on transferred weights (Li et al. 2018, eq. 4)": lambda d: SYMBOLS["alpha"] / 2 * d.norm() ** 2,
     "L2-SP, on new weights (Li et al. 2018, eq. 4)": lambda d: SYMBOLS["beta"] / 2 * d.norm() ** 2,
-    "Transfer-Learning-Library's SP regularisation": lambda d: SYMBOLS["trade_off"] * 0.5 * d.norm() ** 2,
-    "EWC with ½, all importances 1": lambda d: SYMBOLS["lam"] / 2 * d.pow(2).sum(),
-    "EWC without ½, all importances 1": lambda d: SYMBOLS["lam"] * d.pow(2).sum(),
+    "Transfer-Learning-Library's `SPRegularization`": lambda d: SYMBOLS["trade_off"] * 0.5 * d.norm() ** 2,
+    "EWC with ½, all importances 1 (Kirkpatrick et al. 2017, eq. 3)": lambda d: SYMBOLS["lam"] / 2 * d.pow(2).sum(),
+    "EWC without ½, as Avalanche's `ewc_lambda`, all importances 1": lambda d: (
+        SYMBOLS["lam"] * (torch.ones_like(d) * d.pow(2)).sum()
+    ),
+    "Frobenius penalty in MARS's code (Gouk et al. 2021)": lambda d: SYMBOLS["lam"] * d.pow(2.0).sum(),
     "mean squared displacement": lambda d: SYMBOLS["lam"] * nn.functional.mse_loss(d, torch.zeros_like(d)),
-    "FedProx": lambda d: SYMBOLS["mu"] / 2 * d.norm() ** 2,
+    "FedProx (Li et al. 2020, eq. 2)": lambda d: SYMBOLS["mu"] / 2 * d.norm() ** 2,
     "prior w ~ N(w⁰, 1/δ), loss the mean over N samples": lambda d: (
         -torch.distributions.Normal(torch.zeros_like(d), SYMBOLS["delta"] ** -0.5).log_prob(d).sum() / SYMBOLS["N"]
     ),
@@ -75,7 +140,7 @@ def test_a_formula_has_the_gradient_of_its_row(convention: str):
     delta = displacement().requires_grad_()
     (theirs,) = torch.autograd.grad(FORMULAS[convention](delta), delta)
     delta = delta.detach().reshape(1, 15) if "groups of n" in convention else delta.detach()
-    ours = evaluated(table()[convention]).grad(delta).reshape_as(theirs)
+    ours = evaluated(convention).grad(delta).reshape_as(theirs)
     torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=0)
 
 
@@ -84,17 +149,49 @@ def torchs_decay() -> None:
     start = weight.detach().clone()
     weight.grad = torch.zeros_like(weight)
     torch.optim.SGD([weight], lr=1.0, weight_decay=SYMBOLS["weight_decay"]).step()
-    ours = evaluated(table()["`weight_decay` of torch's SGD and Adam"]).grad(start)
+    ours = evaluated("`weight_decay` of torch's SGD and Adam").grad(start)
     torch.testing.assert_close(start - weight.detach(), ours, rtol=1e-12, atol=0)
 
 
-def adamws_decay() -> None:
+def decayed(theirs: Optimizing, plain: Optimizing, convention: str) -> None:
+    """A decay with a gradient of 0 is the prox, by the step that a tether takes of the plain optimiser."""
     weight = nn.Parameter(displacement())
     start = weight.detach().clone()
     weight.grad = torch.zeros_like(weight)
-    torch.optim.AdamW([weight], lr=SYMBOLS["lr"], weight_decay=SYMBOLS["weight_decay"]).step()
-    ours = evaluated(table()["decay of torch's AdamW, by prox"]).prox(start, SYMBOLS["lr"])
+    theirs([weight]).step()
+    optimizer = plain([weight])
+    ours = evaluated(convention).prox(start, effective_step(optimizer)(optimizer.param_groups[0]))
     torch.testing.assert_close(weight.detach(), ours, rtol=1e-12, atol=0)
+
+
+def adamws_decay() -> None:
+    lr, decay = SYMBOLS["lr"], SYMBOLS["weight_decay"]
+    decayed(
+        lambda weights: torch.optim.AdamW(weights, lr=lr, weight_decay=decay),
+        lambda weights: torch.optim.Adam(weights, lr=lr),
+        "decay of torch's AdamW, by prox",
+    )
+
+
+def timms_decay() -> None:
+    timm = pytest.importorskip("timm.optim", reason="needs the extra `vision`")
+    lr, momentum, decay = SYMBOLS["lr"], SYMBOLS["momentum"], SYMBOLS["weight_decay"]
+    decayed(
+        lambda weights: timm.SGDW(weights, lr=lr, momentum=momentum, weight_decay=decay),
+        lambda weights: torch.optim.SGD(weights, lr=lr, momentum=momentum),
+        "decay of timm's SGDW, by prox",
+    )
+
+
+def recadams_recall() -> None:
+    """The paper takes a plain gradient step on γ/2‖w − w⁰‖², beside Adam's moments."""
+    weight = nn.Parameter(displacement())
+    start, source = weight.detach().clone(), displacement()
+    (SYMBOLS["gamma"] / 2 * (weight - source).square().sum()).backward()
+    torch.optim.SGD([weight], lr=SYMBOLS["lr"]).step()
+    convention = "RecAdam's γ under Adam, before its annealing, by prox (Chen et al. 2020)"
+    ours = source + evaluated(convention).prox(start - source, SYMBOLS["lr"])
+    torch.testing.assert_close(weight.detach(), ours, rtol=1e-12, atol=1e-15)
 
 
 def data() -> tuple[Tensor, Tensor]:
@@ -103,7 +200,7 @@ def data() -> tuple[Tensor, Tensor]:
 
 def is_stationary(convention: str, loss: Objective, found: Any) -> None:
     weight = torch.from_numpy(np.asarray(found)).requires_grad_()
-    total = loss(weight) + evaluated(table()[convention]).value(weight)
+    total = loss(weight) + evaluated(convention).value(weight)
     (slope,) = torch.autograd.grad(total, weight)
     assert slope.abs().max() < 1e-8
 
@@ -130,6 +227,8 @@ def scikits_ridge_of_the_mean() -> None:
 PROGRAMS: dict[str, Callable[[], None]] = {
     "`weight_decay` of torch's SGD and Adam": torchs_decay,
     "decay of torch's AdamW, by prox": adamws_decay,
+    "decay of timm's SGDW, by prox": timms_decay,
+    "RecAdam's γ under Adam, before its annealing, by prox (Chen et al. 2020)": recadams_recall,
     "SciPy's `lsqr(damp)`, loss ‖Xw − y‖²": scipys_damping,
     "scikit-learn's `Ridge(alpha)`, loss ‖Xw − y‖²": scikits_ridge,
     "scikit-learn's `Ridge(alpha)`, loss mean (Xw − y)² over N": scikits_ridge_of_the_mean,
