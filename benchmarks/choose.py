@@ -146,13 +146,14 @@ def about(sources: list[float], seconds: float) -> str:
     return (
         f"A CNN of {values:,} parameters without BatchNorm learns MNIST ({SOURCE_STEPS} steps of {SOURCE_BATCH}, Adam "
         f"at 1e-3; {min(sources):.3f} to {max(sources):.3f} on the {KEPT} pictures that measure what is kept). Its "
-        f"body is fine-tuned with a new, random head on {' or '.join(map(str, SIZES))} pictures, as many of each class, for "
-        f"{STEPS} steps of {BATCH} at a constant rate, and tested on {TEST} others. Kept: the source's head on the "
-        f"fine-tuned body. `l2_sp` and `l1_sp` have β = 0.01 on the head; `ewc` has the exact Fisher information of "
-        f"{FISHER} source pictures, divided by its mean; n is the number of training pictures. Strengths are a grid "
-        f"set beforehand, and none is chosen on test pictures. {len(sources)} seeds; within a seed every plan has the same "
-        f"source, pictures, head start and batches. {seconds / 60:.0f} minutes on one thread of {processor()}; torch "
-        f"{torch.__version__}; commit {commit()}; written by `python benchmarks/choose.py`."
+        f"body is fine-tuned with a new, random head on {' or '.join(map(str, SIZES))} pictures, as many of each "
+        f"class, for {STEPS} steps of {BATCH} at a constant rate, and tested on {TEST} others. Kept: the source's head "
+        f"on the fine-tuned body. `l2_sp` and `l1_sp` have β = 0.01 on the head; `ewc` has the exact Fisher "
+        f"information of {FISHER} source pictures, divided by its mean; n is the number of training pictures. "
+        f"Strengths are a grid set beforehand, and none is chosen on test pictures. {len(sources)} seeds; within a "
+        f"seed every plan has the same source, pictures, head start and batches. {seconds / 60:.0f} minutes on one "
+        f"thread of {processor()}; torch {torch.__version__}; commit {commit()}; written by "
+        f"`python benchmarks/choose.py`."
     )
 
 
