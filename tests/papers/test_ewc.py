@@ -6,17 +6,18 @@ from torch import Tensor, nn
 from tether.anchor import Anchor
 from tether.binding import Tether
 from tether.curvature.fisher import fisher
-from tether.penalties.presets import ewc, l2_sp_fisher
+from tether.penalties.plan import Plan
+from tether.penalties.presets import ewc, l2_sp, l2_sp_fisher
 
 D, N = 4, 50
 
 
-def task(seed: int) -> tuple[Tensor, Tensor]:
+def task(seed: int, count: int = N) -> tuple[Tensor, Tensor]:
     """Inputs whose covariance is exactly diagonal, so that a diagonal Fisher information loses nothing."""
     generator = torch.Generator().manual_seed(seed)
-    orthogonal = torch.linalg.qr(torch.randn(N, D, generator=generator, dtype=torch.float64)).Q
+    orthogonal = torch.linalg.qr(torch.randn(count, D, generator=generator, dtype=torch.float64)).Q
     scales = torch.rand(D, generator=generator, dtype=torch.float64) + 0.5
-    return orthogonal * scales, torch.randn(N, 1, generator=generator, dtype=torch.float64)
+    return orthogonal * scales, torch.randn(count, 1, generator=generator, dtype=torch.float64)
 
 
 def loss(weight: Tensor, x: Tensor, y: Tensor) -> Tensor:
@@ -30,20 +31,33 @@ def minimiser(*tasks: tuple[Tensor, Tensor]) -> Tensor:
     return torch.linalg.solve(left, right).T
 
 
-def test_ewc_toward_the_minimum_of_a_on_b_is_the_minimum_of_both():
-    first, second = task(1), task(2)
+def tuned(start: Tensor, plan: Plan, x: Tensor, y: Tensor, share: float = 1.0) -> Tensor:
+    """The minimiser of share · loss + the plan's penalty toward `start`."""
     model = nn.Linear(D, 1, bias=False, dtype=torch.float64)
-    model.weight.data = minimiser(first)
-    information = {"weight": first[0].square().sum(0, keepdim=True)}  # the Fisher information of that likelihood
-    leash = Tether(model, Anchor.of(model), ewc(information, 1.0))
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.5)
+    model.weight.data = start.clone()
+    leash = Tether(model, Anchor.of(model), plan)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1 / share, momentum=0.5)
     leash.attach(optimizer)
     for _ in range(400):
         optimizer.zero_grad()
-        loss(model.weight, *second).backward()
+        (share * loss(model.weight, x, y)).backward()
         optimizer.step()
-    torch.testing.assert_close(model.weight.detach(), minimiser(first, second), rtol=0, atol=1e-10)
-    assert (model.weight - minimiser(second)).abs().max() > 1e-2
+    return model.weight.detach()
+
+
+def test_ewc_toward_the_minimum_of_a_on_b_is_the_minimum_of_both():
+    first, second = task(1), task(2)
+    information = {"weight": first[0].square().sum(0, keepdim=True)}  # the Fisher information of that likelihood
+    found = tuned(minimiser(first), ewc(information, 1.0), *second)
+    torch.testing.assert_close(found, minimiser(first, second), rtol=0, atol=1e-10)
+    assert (found - minimiser(second)).abs().max() > 1e-2
+
+
+def test_with_means_over_samples_the_strength_is_the_ratio_of_their_counts():
+    first, second = task(1, 80), task(2, 20)
+    information = {"weight": first[0].square().mean(0, keepdim=True)}
+    found = tuned(minimiser(first), ewc(information, 80 / 20), *second, share=1 / 20)
+    torch.testing.assert_close(found, minimiser(first, second), rtol=0, atol=1e-10)
 
 
 def test_its_value_is_half_lambda_times_fisher_times_squares():
@@ -63,8 +77,6 @@ def test_its_value_is_half_lambda_times_fisher_times_squares():
 
 
 def test_l2_sp_fisher_is_l2_sp_where_the_information_is_one():
-    from tether.penalties.presets import l2_sp
-
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(D, 3), nn.Linear(3, 2))
     anchor = Anchor.of(model, new="1.*")
