@@ -141,7 +141,7 @@ def measure(store: Store, seeds: int) -> Iterator[Measured | float]:
                         )
 
 
-def about(sources: list[float], seconds: float) -> str:
+def about(sources: list[float], seconds: float, code: str) -> str:
     values = sum(p.numel() for p in net().parameters())
     return (
         f"A CNN of {values:,} parameters without BatchNorm learns MNIST ({SOURCE_STEPS} steps of {SOURCE_BATCH}, Adam "
@@ -152,7 +152,7 @@ def about(sources: list[float], seconds: float) -> str:
         f"information of {FISHER} source pictures, divided by its mean; n is the number of training pictures. "
         f"Strengths are a grid set beforehand, and none is chosen on test pictures. {len(sources)} seeds; within a "
         f"seed every plan has the same source, pictures, head start and batches. {seconds / 60:.0f} minutes on one "
-        f"thread of {processor()}; torch {torch.__version__}; commit {commit()}; written by "
+        f"thread of {processor()}; torch {torch.__version__}; commit {code}; written by "
         f"`python benchmarks/choose.py`."
     )
 
@@ -164,12 +164,12 @@ def main() -> None:
     asked.add_argument("--seeds", type=int, default=SEEDS)
     given = asked.parse_args()
     torch.set_num_threads(1)
-    began, sources, found = time.monotonic(), [], []
+    began, code, sources, found = time.monotonic(), commit(), [], []
     for one in measure(Store.read(given.data, given.fashion), given.seeds):
         (found if isinstance(one, Measured) else sources).append(one)
         if isinstance(one, Measured):
             print(f"{time.monotonic() - began:6.0f} s {one}", flush=True)
-    report(found, about(sources, time.monotonic() - began))
+    report(found, about(sources, time.monotonic() - began, code))
 
 
 if __name__ == "__main__":
