@@ -142,6 +142,17 @@ def fitted_table(model: nn.Module, pictures: dict[str, Pictures]) -> list[str]:
     return lines
 
 
+def halves(model: nn.Module, pictures: dict[str, Pictures]) -> list[str]:
+    """What another draw of as few as half of the pictures changes: two halves without a picture in common."""
+    order = torch.randperm(COUNT, generator=torch.Generator().manual_seed(0))
+    lines = []
+    for name, shown in pictures.items():
+        one, other = (flat(body(model, shown.at(half), "exact")) for half in order.split(COUNT // 2))
+        means = f"means {one.mean():.2e} and {other.mean():.2e}"
+        lines.append(f"Two disjoint halves of {name}, exact: {means}, Spearman {spearmanr(one, other).statistic:.2f}.")
+    return lines
+
+
 def scales(model: nn.Module, pictures: dict[str, Pictures]) -> list[str]:
     found = {name: fisher(model, shown.batches(), normalise=True).scale for name, shown in pictures.items()}
     listed = ", ".join(f"{scale:.2e} on {name}" for name, scale in found.items())
@@ -219,6 +230,7 @@ def main() -> None:
     found = contenders(model, pictures["mnist"], pictures["digits"])
     sections = {
         "Kinds and data": kinds_table(found),
+        "Another draw of the pictures": halves(model, pictures),
         "Normalisation": scales(model, pictures),
         "Where the model fits": fitted_table(model, pictures),
         f"Cost, in CPU time, median of {REPEATS} pairs": cost_table(model, pictures["mnist"]),

@@ -36,8 +36,8 @@ def fisher(
     $F_i = \frac1N\sum_x\mathbb{E}_{y}\,(\partial\log p(y\mid x,w)/\partial w_i)^2$ over N samples x.
 
     `exact` takes the expectation over all classes under p(y|x, w); `sampled` the mean over classes drawn from it, an
-    unbiased estimate of the same (Martens, 2020); `empirical` takes the given label, which is another quantity, and
-    almost zero where the model fits its samples (Kunstner, Hennig and Balles, 2019). The three are EXACT, SAMPLE and
+    unbiased estimate of the same; `empirical` takes the given label, which is another quantity, and almost zero where
+    the model fits its samples (Kunstner, Hennig and Balles, 2019; Martens, 2020). The three are EXACT, SAMPLE and
     EMPIRICAL of van de Ven (2025). The gradient is squared for each sample by itself, so that nothing depends on the
     size of a batch.
 
