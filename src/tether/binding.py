@@ -77,7 +77,8 @@ class Tether:
         """Ω(θ) as a scalar, with the strengths that the plan's schedules have at this step.
 
         Differentiable while no optimiser is attached, so that it can be a term of a loss of your own; while one is, the
-        pulls act in its step, and the value carries no gradient, so that nothing is counted twice.
+        pulls act in its step, and the value carries no gradient, so that nothing is counted twice. Where parameters are
+        sharded, every process must ask, for this as for `log` and `summary`: each adds its part, and gets the whole.
 
         Raises:
             HooksLost: an optimiser was attached and is gone or has lost its hooks.

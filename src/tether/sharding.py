@@ -135,10 +135,11 @@ def parted_batches(model: nn.Module) -> str:
     names = [spell(name) for name, layer in model.named_modules() if _takes_batch_statistics(layer)]
     if processes() == 1 or not names:
         return ""
+    layers = f"`{names[0]}`" + (f" and {len(names) - 1} more" if names[1:] else "")
     return (
-        f"BatchNorm: each of {processes()} processes normalises its own part of a batch in {len(names)} layers "
-        f"(the first is `{names[0]}`), so the result differs from one process with the whole batch; "
-        "keep the source's statistics with layer.eval(), or take torch.nn.SyncBatchNorm on a GPU"
+        f"BatchNorm: each of {processes()} processes normalises its own part of a batch in {layers}, so the result "
+        "differs from one process with the whole batch; keep the source's statistics with layer.eval(), or take "
+        "torch.nn.SyncBatchNorm on a GPU"
     )
 
 
