@@ -14,6 +14,7 @@ from tether.audit.audit import audit
 from tether.audit.result import Audit
 from tether.binding import Tether
 from tether.errors import AttachError, Diverged, SettingsError
+from tether.gathering import Gathering
 from tether.penalties.ball import FrobeniusBall, MarsBall
 from tether.penalties.base import Penalty
 from tether.penalties.frozen import Frozen
@@ -285,11 +286,11 @@ def test_lost_hooks_fail_every_pull() -> None:
         assert all("has lost the tether's hooks" in row.note for row in found.failed)
 
 
-def test_gathered_pulls_that_never_come_fail() -> None:
+def test_gathered_pulls_that_never_come_fail(monkeypatch: pytest.MonkeyPatch) -> None:
     _, optimizer, leash = made(Plan(L2(1e-5).toward("zero"), L2(1e-5)), adam)
     assert leash.attachment is not None
     assert max(leash.attachment.gathering.every.values()) > 1
-    leash.attachment.gathering.enough = dict.fromkeys(leash.parts, 1e9)
+    monkeypatch.setattr(Gathering, "_due", lambda *_: 0.0)
     found = leash.audit(optimizer, BATCH)
     assert failed(found) == {("pull delivered", part.key) for part in leash.parts}
 

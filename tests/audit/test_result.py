@@ -31,6 +31,11 @@ def test_one_row_that_failed_fails_the_audit_and_one_that_is_not_known_does_not(
     assert Audit("", (*PASSED, UNKNOWN)).unchecked == (UNKNOWN,)
 
 
+def test_numbers_are_ranged_by_size() -> None:
+    rows = [Row("gradient", "a", "0", measured, True) for measured in ("8e-11", "0", "1e-10", "2.5e-11")]
+    assert "0 … 1e-10" in str(Audit("", tuple(rows)))
+
+
 def test_as_json_every_row_is_there() -> None:
     found = Audit("l2_sp", (PASSED[0], UNKNOWN, FAILED[0]))
     assert json.loads(json.dumps(found.to_json())) == {

@@ -18,6 +18,7 @@ FLAGS = {
         "--out",
     ],
     "plan": SPEC,
+    "audit": ["--json"],
     "evaluate": ["--data", "--skip-bad", "--json"],
     "predict": ["--out", "--skip-bad"],
 }

@@ -46,7 +46,7 @@ def laws(part: Held, via: Via, generator: torch.Generator) -> Iterator[Row]:
             "gradient is the value's",
             part.key,
             f"within {AGREES:.0e}",
-            f"{wrong:.0e}",
+            f"{wrong:.0e}" if wrong else "0",
             wrong <= AGREES,
             "" if wrong <= AGREES else f"{part.penalty!r}: `grad` is not the derivative of `value`",
         )
@@ -56,7 +56,7 @@ def laws(part: Held, via: Via, generator: torch.Generator) -> Iterator[Row]:
             "prox is the value's",
             part.key,
             f"within {AGREES:.0e}",
-            f"{better:.0e}",
+            f"{better:.0e}" if better else "0",
             better <= AGREES,
             "" if better <= AGREES else f"{part.penalty!r}: `prox` is not where step·Ω(x) + ½‖x − δ‖² is least",
         )

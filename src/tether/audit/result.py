@@ -1,5 +1,7 @@
 """Audit: what was checked, what was expected of it, and what was measured."""
 
+import math
+import re
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -107,5 +109,11 @@ def _names(rows: Sequence[Row]) -> str:
 
 def _range(rows: Sequence[Row], field: str) -> str:
     """One value or two, or the least and the greatest of several."""
-    values = sorted({getattr(row, field) for row in rows}, key=lambda value: (len(value), value))
+    values = sorted({getattr(row, field) for row in rows}, key=_size)
     return ", ".join(values) if len(values) < 3 else f"{values[0]} … {values[-1]}"
+
+
+def _size(value: str) -> tuple[float, str]:
+    """Numbers by size and before words."""
+    number = re.match(r"-?[\d.]+(e[-+]\d+)?", value)
+    return float(number[0]) if number else math.inf, value

@@ -65,7 +65,8 @@ def _tether(leash: Tether) -> Iterator[None]:
     with _attributes(leash, *leash.parts, *inner):
         leash._history = list(leash._history)
         if attachment is not None:
-            attachment.gathering.collected = dict(attachment.gathering.collected)
+            collected = attachment.gathering.collected.items()
+            attachment.gathering.collected = {part: copy.deepcopy(total) for part, total in collected}
         yield
 
 

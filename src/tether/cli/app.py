@@ -19,6 +19,7 @@ COMMANDS: dict[str, str] = {
     "fit": "tether.cli.fit:fit",
     "match": "tether.cli.match:match",
     "plan": "tether.cli.plan:plan",
+    "audit": "tether.cli.audit:audit",
     "evaluate": "tether.cli.evaluate:evaluate",
     "predict": "tether.cli.predict:predict",
 }

@@ -1,0 +1,28 @@
+"""`tether audit`: whether a run did what its spec says, and its pulls are delivered."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def audit(
+    run: Annotated[Path, typer.Argument(help="Run folder of a fit.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with every row.")] = False,
+) -> None:
+    """Check that a run is what its spec and its source say, and that each pull arrives in a real step.
+
+    Exit code 2 where one check fails. What needs data or a source that is gone is listed as not checked.
+
+    \b
+    tether audit runs/flowers
+    tether audit runs/latest --json > audit.json
+    """
+    import json
+
+    from tether.engine.audit_run import audit_run
+
+    found = audit_run(run)
+    typer.echo(json.dumps(found.to_json(), ensure_ascii=False) if as_json else str(found))
+    if not found.passed:
+        raise typer.Exit(2)
