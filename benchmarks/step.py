@@ -18,9 +18,12 @@ from torch import nn
 
 from tether.anchor import Anchor
 from tether.binding import Tether
+from tether.penalties.ball import FrobeniusBall
+from tether.penalties.group import GroupLasso
 from tether.penalties.l1 import L1
 from tether.penalties.l2 import L2
 from tether.penalties.plan import Plan
+from tether.penalties.presets import ewc, mars_sp
 
 REPEATS = 25
 STEPS = 3
@@ -45,12 +48,16 @@ def model() -> nn.Module:
     return whole
 
 
+def importance() -> dict[str, torch.Tensor]:
+    return {name.replace(".", "_"): torch.rand(shape) for name, shape in shapes().items()}
+
+
 def contender(plan: Plan | None, **settings: Any) -> Callable[[], None]:
     body = model()
     optimizer = torch.optim.AdamW(body.parameters(), lr=1e-3, weight_decay=0.0, **settings)
     if plan is not None:
         leash = Tether(body, Anchor.of(body, new="fc_*"), plan).attach(optimizer)
-        assert not leash.free
+        assert {part.name for part in leash.parts if part.role == "transferred"} >= set(leash.anchor.references)
 
     def step() -> None:
         optimizer.step()
@@ -64,6 +71,13 @@ def contenders() -> dict[str, Callable[[], None]]:
         "+ L2-SP by prox": contender(Plan(L2(0.1), L2(0.01)), fused=True),
         "+ L2-SP by gradient": contender(Plan(L2(0.1), L2(0.01), via="gradient"), fused=True),
         "+ L1-SP by prox": contender(Plan(L1(1e-3), L2(0.01)), fused=True),
+        "+ L2-SP by prox, in the optimiser's metric": contender(
+            Plan(L2(0.1), L2(0.01), metric="optimizer"), fused=True
+        ),
+        "+ EWC by gradient": contender(ewc(importance(), 1.0), fused=True),
+        "+ group lasso by prox": contender(Plan(GroupLasso(1e-3), L2(0.01)), fused=True),
+        "+ ball of the Frobenius norm": contender(Plan(FrobeniusBall(1.0)), fused=True),
+        "+ ball of the MARS norm": contender(mars_sp(1.0), fused=True),
         "AdamW foreach": contender(None, foreach=True),
     }
 

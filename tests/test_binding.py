@@ -1,5 +1,6 @@
 """A tether: what it binds to what, row by row, and its value."""
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -175,8 +176,8 @@ def test_a_mapped_file_that_has_changed_is_refused_at_attach(tmp_path: Path):
     assert leash.attachment is None
 
 
-@pytest.mark.parametrize("deliver", ["flush", "state_dict", "detach"])
-def test_what_is_gathered_is_delivered_before_a_save(deliver: str):
+@pytest.mark.parametrize("deliver", ["flush", "detach"])
+def test_what_is_gathered_is_delivered_when_asked(deliver: str):
     model = net()
     leash = Tether(model, Anchor.of(model, new="1.*"), Plan(L2(1e-3)))
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
@@ -209,6 +210,41 @@ def test_counting_goes_on_from_a_saved_state():
     assert again.acted_on == "the penalty acted on 1 of 1 steps"
     with pytest.raises(PlanError, match="the saved state is of another plan"):
         Tether(net(), anchor, l2_sp(alpha=0.2)).load_state_dict(state)
+
+
+@pytest.mark.parametrize("metric", ["identity", "optimizer"])
+def test_a_state_taken_while_pulls_are_gathered_changes_nothing_and_goes_on_bit_for_bit(metric: str):
+    x = torch.randn(12, 3, 4)
+
+    def start() -> tuple[nn.Module, torch.optim.Optimizer, Tether]:
+        torch.manual_seed(0)
+        model = net()
+        plan = Plan(L2(1e-4), metric=metric)
+        optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+        return model, optimizer, Tether(model, Anchor.of(model, new="1.*"), plan)
+
+    def train(model: nn.Module, optimizer: torch.optim.Optimizer, batches: torch.Tensor) -> None:
+        for batch in batches:
+            optimizer.zero_grad()
+            model(batch).square().sum().backward()
+            optimizer.step()
+
+    whole, optimizer, leash = start()
+    leash.attach(optimizer)
+    train(whole, optimizer, x)
+    cut, optimizer, leash = start()
+    leash.attach(optimizer)
+    train(cut, optimizer, x[:5])
+    saved = copy.deepcopy([cut.state_dict(), optimizer.state_dict(), leash.state_dict()])
+    assert saved[2]["gathered"]
+    again, optimizer, leash = start()
+    leash.attach(optimizer)
+    for thing, state in zip((again, optimizer, leash), saved, strict=True):
+        thing.load_state_dict(state)
+    train(again, optimizer, x[5:])
+    assert all(torch.equal(p, q) for p, q in zip(again.parameters(), whole.parameters(), strict=True))
+    leash.flush()
+    assert leash.acted_on == "the penalty acted on 12 of 12 steps"
 
 
 def test_the_log_holds_the_value_and_how_far_things_moved():

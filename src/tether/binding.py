@@ -210,7 +210,10 @@ class Tether:
         return audit(self, optimizer, batch, loss=loss, batchnorm=batchnorm, scaler=scaler)
 
     def state_dict(self) -> dict[str, Any]:
-        """Counters and what is gathered; gathered pulls are delivered first, so that saved weights have them.
+        """Counters, the place in the schedules, and what is gathered and not delivered yet.
+
+        It changes nothing, so that weights and state may be saved in any order. Numbers and text, but for what a plan
+        in the optimiser's metric has gathered, a tensor for each parameter, which a `flush` delivers whole.
 
         Raises:
             HooksLost: an optimiser was attached and is gone or has lost its hooks.
@@ -218,9 +221,8 @@ class Tether:
         """
         if self.attachment is not None:
             self.attachment.check()
-        self.flush()
-        gathered = self.attachment.gathering.saved() if self.attachment else {}
-        return {"plan": str(self.plan), "seen": self.steps_seen, "acted": self.steps_acted, "gathered": gathered}
+        state = {"plan": str(self.plan), "seen": self.steps_seen, "acted": self.steps_acted}
+        return state | (self.attachment.state() if self.attachment is not None else {})
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a saved state: its counts, the place in the schedules, and what it had gathered.
@@ -235,7 +237,7 @@ class Tether:
             raise PlanError(f"the saved state is of another plan: {state['plan']}", why=f"this one is: {self.plan}")
         self._history = [int(state["seen"]), int(state["acted"])]
         if self.attachment is not None:
-            self.attachment.go_on_from(int(state["seen"]), state["gathered"])
+            self.attachment.go_on_from(state)
 
     def restore(self, anchor: Anchor) -> None:
         """Hold to the references of another anchor of this model, as when a run goes on in a new process.

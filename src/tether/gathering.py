@@ -64,28 +64,45 @@ class Gathering:
 
     def collect(self, part: Held, step: float | Tensor) -> float | Tensor:
         """Add one step; return what is due, 0 where it is not enough yet."""
-        self.collected[part] = self.collected.get(part, 0.0) + step
+        before = self.collected.get(part, 0.0)
+        # a step for each value is as large as the parameter, so what is collected of it stays in its memory
+        self.collected[part] = before.add_(step) if isinstance(before, Tensor) else before + step
         return self._due(part, self.enough[part])
 
     def take(self) -> list[tuple[Held, float | Tensor]]:
-        """Hand over all that can act; what would round to nothing stays."""
-        return [(part, self._due(part, self.least[part])) for part in self.collected]
+        """Hand over all that can act; what would round to nothing stays, but for a step for each value, which goes."""
+        return [
+            (part, self._due(part, self.least[part] if _is_one(total) else 0.0))
+            for part, total in self.collected.items()
+        ]
 
-    def saved(self) -> dict[str, float]:
-        """What is collected, by part, for `restore`."""
-        return {part.key: float(total) for part, total in self.collected.items() if _is_scalar(total) and total > 0}
+    def saved(self) -> dict[str, float | Tensor]:
+        """What is collected, by part, for `restore`: a number, or a tensor where each value has a step of its own."""
+        totals = {part.key: total for part, total in self.collected.items() if bool((torch.as_tensor(total) > 0).any())}
+        return {
+            key: total.clone() if isinstance(total, Tensor) and total.ndim else float(total)
+            for key, total in totals.items()
+        }
 
-    def restore(self, held: Iterable[Held], saved: Mapping[str, float]) -> None:
+    def restore(self, held: Iterable[Held], saved: Mapping[str, float | Tensor]) -> None:
         """Go on with what was collected in a saved state."""
-        self.collected = {part: saved[part.key] for part in held if part.key in saved}
+        self.collected = {
+            part: total.to(part.parameter.device, copy=True) if isinstance(total, Tensor) else total
+            for part in held
+            if (total := saved.get(part.key)) is not None
+        }
 
     def _due(self, part: Held, threshold: float) -> float | Tensor:
         total = self.collected[part]
         ready = total >= threshold
-        due = torch.where(ready, total, 0.0) if isinstance(ready, Tensor) else total * ready
+        if isinstance(total, Tensor) and isinstance(ready, Tensor):
+            due: float | Tensor = torch.where(ready, total, 0.0)
+            total.masked_fill_(ready, 0.0)
+            return due
+        due = total * ready
         self.collected[part] = total - due
         return due
 
 
-def _is_scalar(total: float | Tensor) -> bool:
+def _is_one(total: float | Tensor) -> bool:
     return not isinstance(total, Tensor) or total.ndim == 0

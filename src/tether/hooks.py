@@ -1,7 +1,7 @@
 """Attachment: a tether's pulls, made to act once in every step of an optimiser."""
 
 import weakref
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -103,11 +103,15 @@ class Attachment:
             start=self.start + self.seen,
         )
 
-    def go_on_from(self, seen: int, gathered: dict[str, float]) -> None:
-        """Count from a saved state, with what was gathered there."""
-        self.start, self.seen, self.acted, self._waiting = seen, 0, 0, 0
+    def state(self) -> dict[str, Any]:
+        """What is gathered, and how many steps wait for its delivery."""
+        return {"gathered": self.gathering.saved(), "waiting": self._waiting}
+
+    def go_on_from(self, state: Mapping[str, Any]) -> None:
+        """Count from a tether's saved state, with what was gathered there."""
+        self.start, self.seen, self.acted, self._waiting = state["seen"], 0, 0, state.get("waiting", 0)
         self.skipped = torch.zeros_like(self.skipped)
-        self.gathering.restore(self.held, gathered)
+        self.gathering.restore(self.held, state.get("gathered", {}))
 
     def check(self) -> None:
         """Raise where the pulls cannot be acting any more.
@@ -197,7 +201,8 @@ class Attachment:
             factor = self.factor(part)
             key = (id(group), factor) if self._step is not None else part
             if key not in steps:
-                step = factor * self._taken(optimizer, group, part)
+                step = self._taken(optimizer, group, part)
+                step = step if factor == 1 else factor * step
                 steps[key] = step if skip is None else step * (1 - skip)
             due.append((part, self.gathering.collect(part, steps[key])))
         return due

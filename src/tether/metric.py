@@ -18,7 +18,7 @@ Steps = Callable[[Group, State], Float[Tensor, "*shape"]]
 def _adam(group: Group, state: State) -> Tensor:
     second = state["max_exp_avg_sq"] if group.get("amsgrad") else state["exp_avg_sq"]
     seen = 1 - group["betas"][1] ** _count(state)
-    return _over((second / seen).sqrt() + group["eps"], _rate(group))
+    return _over((second / seen).sqrt_().add_(group["eps"]), _rate(group))
 
 
 def _radam(group: Group, state: State) -> Tensor:
@@ -29,21 +29,21 @@ def _radam(group: Group, state: State) -> Tensor:
     if length <= 5:
         return _over(torch.ones_like(state["exp_avg_sq"]), _rate(group))
     ratio = (length - 4) * (length - 2) * longest / ((longest - 4) * (longest - 2) * length)
-    return _over(state["exp_avg_sq"].sqrt() + group["eps"], _rate(group) * (ratio * (1 - decay**t)) ** 0.5)
+    return _over(state["exp_avg_sq"].sqrt().add_(group["eps"]), _rate(group) * (ratio * (1 - decay**t)) ** 0.5)
 
 
 def _adamax(group: Group, state: State) -> Tensor:
-    return _over(state["exp_inf"], _rate(group))
+    return _over(state["exp_inf"].clone(), _rate(group))
 
 
 def _rmsprop(group: Group, state: State) -> Tensor:
     second = state["square_avg"] - state["grad_avg"].square() if group["centered"] else state["square_avg"]
-    return _over(second.sqrt() + group["eps"], _rate(group) / (1 - group["momentum"]))
+    return _over(second.sqrt().add_(group["eps"]), _rate(group) / (1 - group["momentum"]))
 
 
 def _adagrad(group: Group, state: State) -> Tensor:
     rate = _rate(group) / (1 + (_count(state) - 1) * group["lr_decay"])
-    return _over(state["sum"].sqrt() + group["eps"], rate)
+    return _over(state["sum"].sqrt().add_(group["eps"]), rate)
 
 
 METRICS: dict[type[Optimizer], Steps] = {
@@ -79,7 +79,8 @@ def metric(optimizer: Optimizer) -> Steps:
 
 
 def _over(root: Tensor, rate: float | Tensor) -> Tensor:
-    return root.reciprocal() * rate
+    """Rate / root, in the memory of `root`, which is as large as the parameter."""
+    return root.reciprocal_().mul_(rate)
 
 
 def _rate(group: Group) -> float | Tensor:

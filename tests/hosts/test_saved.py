@@ -17,7 +17,6 @@ from tether.penalties.plan import Plan
 
 STRONG = Plan(L2(0.5), L2(0.3))  # each step's pull acts at once
 FAINT = Plan(L2(1e-4), L2(0.3))  # η·λ = 1e-5, gathered over seven steps
-LOSES = "`Tether.state_dict` delivers what is gathered into weights that its caller has written already"
 
 
 class Net(nn.Module):
@@ -111,12 +110,10 @@ def test_accelerate_saves_a_flushed_tether_with_the_rest(plan: Plan, tmp_path: P
     assert with_accelerate(plan, tmp_path, flush=True)
 
 
-@pytest.mark.xfail(strict=True, reason=LOSES)
 def test_accelerate_saves_a_tether_with_what_is_gathered(tmp_path: Path):
     assert with_accelerate(FAINT, tmp_path, flush=False)
 
 
-@pytest.mark.xfail(strict=True, reason=LOSES)
 def test_transformers_saves_what_is_gathered_also_where_a_later_callback_asks_for_the_save(tmp_path: Path):
     from transformers import Trainer, TrainerCallback, TrainingArguments
 

@@ -84,8 +84,11 @@ def total_pull(rates: list[float], strength: float) -> float:
 
 def _pulls(job: Job, optimizer: Optimizer) -> list[str]:
     plan = job.leash.plan
-    squared = [part for part in job.leash.parts if isinstance(part.penalty, L2)]
-    pulls = {(part.pull.target, part.penalty.strength, part.pull.schedule) for part in squared}
+    pulls = {
+        (part.pull.target, part.penalty.strength, part.pull.schedule)
+        for part in job.leash.parts
+        if isinstance(part.penalty, L2)
+    }
     if not pulls:
         return []
     if plan.metric == "optimizer" or (plan.via == "gradient" and not isinstance(optimizer, torch.optim.SGD)):

@@ -56,8 +56,12 @@ class TetherCallback(TrainerCallback, ExportableState):
 
     def state(self) -> dict[str, Any]:
         """What goes into the `trainer_state.json` of a checkpoint; nothing before training has started."""
-        begun = {"leash": self.leash.state_dict(), "anchor": self._digest} if self._digest else {}
-        return {"args": {}, "attributes": begun}
+        if not self._digest:
+            return {"args": {}, "attributes": {}}
+        state = self.leash.state_dict()
+        # a step for each value is delivered whole before a save, so that only numbers are left
+        gathered = {key: total for key, total in state.get("gathered", {}).items() if isinstance(total, float)}
+        return {"args": {}, "attributes": {"leash": state | {"gathered": gathered}, "anchor": self._digest}}
 
     def on_init_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Refuse what would build this callback anew without its tether."""
