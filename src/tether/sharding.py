@@ -32,7 +32,7 @@ def sharded(tensor: Tensor) -> "TypeGuard[DTensor]":
 
 
 def local(tensor: Tensor) -> Tensor:
-    """The part of a sharded tensor that is in this process tensor, in its own memory; any other tensor as it is."""
+    """The part of a sharded tensor that this process has, in its own memory; any other tensor as it is."""
     return tensor.to_local() if sharded(tensor) else tensor
 
 
@@ -56,7 +56,8 @@ def cut_rows(mask: Bool[Tensor, " rows"], like: Tensor) -> Bool[Tensor, " part"]
         return mask
     from torch.distributed.tensor import Replicate
 
-    return _placed(mask, like, [p if getattr(p, "dim", None) == 0 else Replicate() for p in like.placements])
+    placements = zip(like.placements, _axes(like), strict=True)
+    return _placed(mask, like, [p if axis == 0 else Replicate() for p, axis in placements])
 
 
 def place_gradient_(parameter: nn.Parameter) -> None:
@@ -74,7 +75,7 @@ def total(terms: Iterable[tuple[Float[Tensor, ""], Tensor]]) -> Float[Tensor, ""
     """
     layouts: dict[Any, list[Tensor]] = {}
     for value, tensor in terms:
-        key = (tensor.device_mesh, tuple(not p.is_replicate() for p in tensor.placements)) if sharded(tensor) else None
+        key = (tensor.device_mesh, tuple(axis is not None for axis in _axes(tensor))) if sharded(tensor) else None
         layouts.setdefault(key, []).append(value)
     sums = []
     for key, values in layouts.items():
@@ -149,6 +150,11 @@ def warn_of_parted_batches(model: nn.Module) -> None:
         warnings.warn(sentence, stacklevel=3)
 
 
+def _axes(tensor: "DTensor") -> list[int | None]:
+    """For each dimension of the mesh of processes, the axis that it cuts; None where it makes copies."""
+    return [None if p.is_replicate() else p.dim % tensor.ndim for p in tensor.placements]  # type: ignore[attr-defined]
+
+
 def _placed(tensor: Tensor, like: "DTensor", placements: Any) -> Tensor:
     from torch.distributed.tensor import distribute_tensor
 
@@ -175,8 +181,8 @@ def _split_axes(parameter: Tensor) -> set[int]:
     """The axes along which a tensor is cut into parts."""
     if not sharded(parameter):
         return set()
-    mesh = parameter.device_mesh
-    return {p.dim for i, p in enumerate(parameter.placements) if not p.is_replicate() and mesh.size(i) > 1}  # type: ignore[attr-defined]
+    axes = zip(parameter.device_mesh.shape, _axes(parameter), strict=True)
+    return {axis for count, axis in axes if axis is not None and count > 1}
 
 
 def _takes_batch_statistics(layer: nn.Module) -> bool:

@@ -96,6 +96,8 @@ def test_l1_leaves_the_same_weights_at_the_source_on_shards(first: Found):
     ("case", "layouts"),
     [
         ("metric", ["sharded"]),
+        ("foreach", ["sharded"]),
+        ("fused", ["sharded"]),
         ("one new row by gradient", ["whole", "sharded"]),
         ("one new row by prox", ["whole", "sharded"]),
         ("layout by gradient", ["partly sharded", "mesh (2, 1)", "mesh (1, 2)"]),

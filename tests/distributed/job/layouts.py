@@ -1,6 +1,7 @@
 """Other layouts than whole parameters on one axis of processes: each run beside the same in one process."""
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import torch
@@ -38,6 +39,12 @@ def results(rank: int) -> Iterator[tuple[str, Any]]:
     yield "one process/metric", in_one_process(metric, ADAMW)
     model, leash = sharded_net(metric)
     yield "sharded/metric", trained(model, leash, ADAMW(model.parameters()), half(rank))
+    for kind in ("foreach", "fused"):
+        own = partial(torch.optim.AdamW, lr=0.01, weight_decay=0.0, **{kind: True})
+        plan = Plan(L2(0.3) + L1(0.002), L2(0.1))
+        yield f"one process/{kind}", in_one_process(plan, own)
+        model, leash = sharded_net(plan)
+        yield f"sharded/{kind}", trained(model, leash, own(model.parameters()), half(rank))
     for via in ("gradient", "prox"):
         plan = Plan(Weighted(0.5, importance()) + L1(0.002), L2(0.1), via=via)
         yield f"one process/one new row by {via}", in_one_process(plan, SGD, one_new_row)
