@@ -130,6 +130,9 @@ class TrainSpec(Section):
 
     epochs: Count | None = Field(default=None, description="15 when not given, or as many as make 60 steps")
     batch_size: Count = 20
+    loss: str = Field(
+        default="Classify()", description='what a batch adds up to, such as "Classify() + 0.5 * LogitDistill()"'
+    )
     patience: Count | None = Field(default=None, description="epochs without progress on validation before stopping")
 
 

@@ -16,8 +16,8 @@ from tether.data.loading import load as load_pictures
 from tether.data.split import split
 from tether.engine.importance import importance
 from tether.engine.preprocess import check_padding, settle
-from tether.engine.source import read_classes
-from tether.errors import SettingsError
+from tether.engine.source import read_classes, source_model
+from tether.errors import SettingsError, TetherError
 from tether.matching.head import Head
 from tether.matching.slots import slots
 from tether.matching.transfer import Transfer, transfer
@@ -31,6 +31,10 @@ from tether.penalties.text import parse
 from tether.record import cores
 from tether.spec import PlanSpec, RunSpec
 from tether.tasks.image import ImageTask, steps_per_epoch
+from tether.terms.classify import Classify
+from tether.terms.objective import Objective
+from tether.terms.teacher import frozen
+from tether.terms.text import parse as parse_objective
 
 SMALL_NET = 1_000_000
 EPOCHS, STEPS = 15, 60
@@ -47,6 +51,7 @@ class Job:
     source: Checkpoint | None
     moved: Transfer | None
     leash: Tether
+    objective: Objective
 
     @property
     def epochs(self) -> int:
@@ -96,7 +101,7 @@ def build(spec: RunSpec) -> Job:
     fisher = importance(spec, source, moved, task) if needs_fisher(spec.plan.preset) else None
     leash = Tether(model, anchor, plan(spec.plan, fisher))
     _freeze(leash)
-    job = Job(spec, task, model, source, moved, leash)
+    job = Job(spec, task, model, source, moved, leash, _objective(spec, source))
     _try(job)
     return job
 
@@ -179,6 +184,18 @@ def _start_at_zero(head: Head, moved: Transfer) -> None:
             named[name][slice(None) if mask is None else mask] = 0.0
 
 
+def _objective(spec: RunSpec, source: Checkpoint | None) -> Objective:
+    """What a batch adds up to, with the source model as the teacher of those terms that need one."""
+    objective = parse_objective(spec.train.loss)
+    if not any(isinstance(term, Classify) for _, term in objective.parts):
+        raise SettingsError(f"`train.loss = {spec.train.loss!r}` learns no class", fix="Classify() + …")
+    if not objective.untaught:
+        return objective
+    if source is None:
+        raise SettingsError(f"`train.loss = {spec.train.loss!r}` needs a source as its teacher", fix="--source …")
+    return objective.bind(frozen(source_model(spec, source)).to(spec.device or "cpu"))
+
+
 def _freeze(leash: Tether) -> None:
     """Spare the gradients of parameters that may not move at all."""
     for part in leash.parts:
@@ -192,10 +209,15 @@ def _try(job: Job) -> None:
     name, prepared, classes = job.spec.model.name, job.spec.preprocessing, len(job.task.pictures.classes)
     assert prepared.channels is not None and prepared.size is not None
     shape = (2, prepared.channels, prepared.size, prepared.size)
+    pictures, labels = torch.zeros(shape, device=job.spec.device), torch.zeros(2, dtype=torch.long)
     with torch.random.fork_rng(devices=[]):
         job.model.eval()
         try:
-            logits = job.model(torch.zeros(shape, device=job.spec.device))
+            logits = job.model(pictures)
+            if _is_of(logits, (2, classes)):
+                job.objective(job.model, (pictures, labels.to(pictures.device)))
+        except TetherError:
+            raise
         except Exception as error:  # another's network may fail in any way
             raise SettingsError(
                 f"`{name}` cannot take pictures of {' × '.join(map(str, shape[1:]))}: {error}",
@@ -204,10 +226,14 @@ def _try(job: Job) -> None:
             ) from error
         finally:
             job.model.train()
-    found = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
-    if found != (2, classes):
+    if not _is_of(logits, (2, classes)):
+        found = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
         raise SettingsError(
             f"`{name}` gives {found} for 2 pictures of {classes} classes",
             why=f"one logit a class is needed, so (2, {classes})",
             fix="a network that takes `num_classes` and returns its logits",
         )
+
+
+def _is_of(found: object, shape: tuple[int, ...]) -> bool:
+    return isinstance(found, torch.Tensor) and tuple(found.shape) == shape

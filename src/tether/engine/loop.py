@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 from torch.optim import Optimizer
 
 from tether.engine.build import Job, build
@@ -116,25 +115,28 @@ def train(job: Job, optimizer: Optimizer, log: Callable[[Row], None], *, quiet: 
         for epoch in range(job.epochs):
             job.train_mode()
             losses, right, seen = 0.0, 0, 0
+            shares: dict[str, float] = {}
             for batch in job.task.batches(epoch):
                 pictures, labels = (tensor.to(job.spec.device) for tensor in batch)
-                logits = job.model(pictures)
-                loss = functional.cross_entropy(logits, labels)
-                torch.autograd.backward(loss)
-                refuse_divergence(loss, optimizer, epoch, step)
+                terms = job.objective(job.model, (pictures, labels))
+                torch.autograd.backward(terms.total)
+                refuse_divergence(terms.total, optimizer, epoch, step)
                 optimizer.step()  # the attached tether acts here
                 optimizer.zero_grad()
                 schedule.step()
                 step += 1
-                losses += loss.item() * len(labels)
-                right += int((logits.argmax(1) == labels).sum())
+                losses += terms.total.item() * len(labels)
+                for name, share in terms.values.items() if len(terms.values) > 1 else ():
+                    shares[f"terms/{name}"] = shares.get(f"terms/{name}", 0.0) + float(share) * len(labels)
+                right += int((terms.output.argmax(1) == labels).sum())
                 seen += len(labels)
-                advance(f"loss {loss.item():.3f}")
+                advance(f"loss {terms.total.item():.3f}")
             job.leash.flush()
             found = score(job.model, job.task.still("validation")) if validated else None
             best.offer(job, found)
             row = {"epoch": epoch + 1, "step": step, "loss": losses / seen, "train_accuracy": right / seen}
             row |= {"validation_accuracy": found.accuracy, "validation_nll": found.nll} if found else {}
+            row |= {name: share / seen for name, share in shares.items()}
             row |= job.leash.log()
             refuse_overflow(row)
             log(row)

@@ -5,7 +5,6 @@ import time
 from dataclasses import dataclass
 
 import torch
-from torch.nn import functional
 from torch.optim import Optimizer
 
 from tether.engine.build import Job, build
@@ -129,15 +128,15 @@ def _memory(job: Job) -> str:
 
 def _step_seconds(job: Job) -> float:
     """Time of one step, on a copy that is thrown away; the first step warms up and is not counted."""
-    trial = Job(job.spec, job.task, copy.deepcopy(job.model), job.source, job.moved, job.leash)
+    trial = Job(job.spec, job.task, copy.deepcopy(job.model), job.source, job.moved, job.leash, job.objective)
     trial.train_mode()
     optimizer = make_optimizer(job.spec.optimizer, trial.model)
     taken: list[float] = []
     pictures, labels = next(iter(job.task.batches(0)))
     for _ in range(TIMED_STEPS + 1):
         started = time.perf_counter()
-        loss = functional.cross_entropy(trial.model(pictures.to(job.spec.device)), labels.to(job.spec.device))
-        torch.autograd.backward(loss)
+        terms = job.objective(trial.model, (pictures.to(job.spec.device), labels.to(job.spec.device)))
+        torch.autograd.backward(terms.total)
         optimizer.step()
         optimizer.zero_grad()
         taken.append(time.perf_counter() - started)
