@@ -6,17 +6,22 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 __all__ = [
+    "BSS",
     "L1",
     "L2",
     "Anchor",
     "Annealing",
+    "Classify",
     "Constant",
     "Cosine",
+    "Delta",
+    "FeatureDistill",
     "Fisher",
     "FrobeniusBall",
     "Frozen",
     "GroupLasso",
     "Heads",
+    "LogitDistill",
     "MarsBall",
     "Match",
     "Penalty",
@@ -29,6 +34,7 @@ __all__ = [
     "Transfer",
     "Weighted",
     "Weights",
+    "convert",
     "differential_l2",
     "ewc",
     "fedprox",
@@ -48,17 +54,22 @@ __all__ = [
 ]
 
 _HOMES = {
+    "BSS": "terms.bss",
     "L1": "penalties.l1",
     "L2": "penalties.l2",
     "Anchor": "anchor",
     "Annealing": "penalties.schedule",
+    "Classify": "terms.classify",
     "Constant": "penalties.schedule",
     "Cosine": "penalties.schedule",
+    "Delta": "terms.delta",
+    "FeatureDistill": "terms.distill",
     "Fisher": "curvature.information",
     "FrobeniusBall": "penalties.ball",
     "Frozen": "penalties.frozen",
     "GroupLasso": "penalties.group",
     "Heads": "penalties.views",
+    "LogitDistill": "terms.distill",
     "MarsBall": "penalties.ball",
     "Match": "matching.match",
     "Penalty": "penalties.base",
@@ -71,6 +82,7 @@ _HOMES = {
     "Transfer": "matching.transfer",
     "Weighted": "penalties.weighted",
     "Weights": "penalties.pull",
+    "convert": "conversion",
     "differential_l2": "penalties.presets",
     "ewc": "penalties.presets",
     "fedprox": "penalties.presets",
@@ -92,6 +104,7 @@ _HOMES = {
 if TYPE_CHECKING:
     from tether.anchor import Anchor
     from tether.binding import Tether
+    from tether.conversion import convert
     from tether.curvature.fisher import fisher
     from tether.curvature.information import Fisher
     from tether.engine.loop import fit
@@ -125,6 +138,10 @@ if TYPE_CHECKING:
     from tether.penalties.weighted import Weighted
     from tether.record import RunRecord
     from tether.spec import RunSpec
+    from tether.terms.bss import BSS
+    from tether.terms.classify import Classify
+    from tether.terms.delta import Delta
+    from tether.terms.distill import FeatureDistill, LogitDistill
 
 
 def __getattr__(name: str) -> Any:

@@ -108,6 +108,7 @@ class FisherSpec(Section):
     kind: Literal["exact", "sampled", "empirical"] = Field(
         default="exact", description="mean over all classes, over one drawn, or the given labels'"
     )
+    draws: Count = Field(default=1, description="classes drawn for each picture by sampled")
     data: Literal["source", "target"] | None = Field(
         default=None, description="whose pictures; the source's where `source.data` is given, else the target's"
     )

@@ -53,7 +53,13 @@ def importance(spec: RunSpec, source: Checkpoint | None, moved: Transfer | None,
     chosen = np.sort(np.random.default_rng(spec.seed).permutation(indices)[: settings.count])
     batches: Iterator[Batch] = still_batches(pictures, chosen, spec)
     found = fisher(
-        model, batches, kind=settings.kind, floor=settings.floor, normalise=settings.normalise, seed=spec.seed
+        model,
+        batches,
+        kind=settings.kind,
+        floor=settings.floor,
+        normalise=settings.normalise,
+        draws=settings.draws,
+        seed=spec.seed,
     )
     origin = "pictures of the source" if whose == "source" else "of the target's pictures, labelled by the source model"
     return replace(found, tensors=_on_target(found, moved), origin=origin)
