@@ -19,7 +19,8 @@ from tether.params.select import aliases, parameters
 from tether.penalties.plan import Metric, Plan, Role, Via
 from tether.penalties.pull import Pull
 from tether.references import References
-from tether.sharding import cut, cut_rows, local, refuse_flattened, total, warn_of_parted_batches
+from tether.roles import displacement, newness, roles_of
+from tether.sharding import refuse_flattened, total, warn_of_parted_batches
 from tether.stepsize import Step
 from tether.summary import summarise
 from tether.unwrap import refuse_partitioned
@@ -61,7 +62,7 @@ class Tether:
         self.attachment: Attachment | None = None
         self._history = [0, 0]
         unheldable = {name: f"{p.dtype}" for name, p in named.items() if not p.dtype.is_floating_point}
-        roles = {name: _roles(name, anchor) for name in named if name not in unheldable}
+        roles = {name: roles_of(name, anchor) for name in named if name not in unheldable}
         names = {name: others for name, others in aliases(model).items() if name in roles}
         pulls = plan.pulls(names, roles)
         self.parts = tuple(self._bind(named[name], name, role, pull) for (name, role), pull in pulls.items())
@@ -247,7 +248,7 @@ class Tether:
 
         """
         _refuse_foreign(anchor, self.parameters)
-        if _newness(anchor) != _newness(self.anchor):
+        if newness(anchor) != newness(self.anchor):
             raise MatchError(
                 "the two anchors differ in what is new", fix="make the tether as it was made for the run that goes on"
             )
@@ -277,28 +278,6 @@ class Tether:
         return total((delta.norm().square(), p) for delta, p in found if delta is not None)
 
 
-def displacement(name: str, parameter: nn.Parameter, anchor: Anchor, role: Role) -> Tensor | None:
-    """W − source over a parameter's transferred values, or w over its new ones; None where it has none of that role.
-
-    Of a sharded parameter it is what this process holds of them.
-    """
-    weight, mask = local(parameter.detach()).float(), anchor.new.get(name)
-    rows = None if mask is None else cut_rows(mask, parameter).to(weight.device)
-    reference = anchor.references.get(name)
-    if role == "new":
-        return weight if reference is None else None if rows is None else weight[rows]
-    if reference is None:
-        return None
-    delta = weight - cut(reference, parameter).to(weight)
-    return delta if rows is None else delta[~rows]
-
-
-def _roles(name: str, anchor: Anchor) -> set[Role]:
-    if name not in anchor.new:
-        return {"transferred"}
-    return {"new"} if anchor.new[name] is None else {"transferred", "new"}
-
-
 def _refuse_foreign(anchor: Anchor, named: Mapping[str, nn.Parameter]) -> None:
     known = anchor.references.keys() | anchor.new.keys()
     if strange := [*(known - named.keys()), *(named.keys() - known)]:
@@ -321,7 +300,3 @@ def _refuse_lora(names: list[str]) -> None:
             why="what moves is their product BA; a penalty on A and B is another one, and A's start is random",
             fix='overrides={"*lora_*": None}, or merge the adapter before the tether is made',
         )
-
-
-def _newness(anchor: Anchor) -> dict[str, list[bool] | None]:
-    return {name: None if mask is None else mask.tolist() for name, mask in anchor.new.items()}

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from tether.anchor import Anchor
-from tether.binding import Tether, displacement
+from tether.binding import Tether
 from tether.errors import PlanError
 from tether.penalties.base import Penalty
 from tether.penalties.group import GroupLasso
@@ -13,6 +13,7 @@ from tether.penalties.l1 import L1
 from tether.penalties.l2 import L2
 from tether.penalties.plan import Plan
 from tether.penalties.presets import frozen
+from tether.roles import displacement
 
 NEW_ROWS = torch.tensor([False, True, False, True])
 both_ways = pytest.mark.parametrize("via", ["gradient", "prox"])
