@@ -1,4 +1,4 @@
-"""Data parallelism, every process with all parameters, and the same in one process with the whole batches."""
+"""Data parallelism: every process has all parameters, and a share of each batch."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -9,10 +9,13 @@ from torch.nn.parallel import DistributedDataParallel
 from tether.binding import Tether
 
 
+def alone() -> Iterator[tuple[str, Any]]:
+    for name, plan, make in cases(ELEMENTWISE | OF_ROWS | OF_TENSORS):
+        yield name, in_one_process(plan, make)
+
+
 def results(rank: int) -> Iterator[tuple[str, Any]]:
     for name, plan, make in cases(ELEMENTWISE | OF_ROWS | OF_TENSORS):
-        yield f"one process/{name}", in_one_process(plan, make)
-
         model = Net()
         leash = Tether(model, new_head(model), plan)
         wrapped = DistributedDataParallel(model)

@@ -1,4 +1,4 @@
-"""Other layouts than whole parameters on one axis of processes: each run beside the same in one process."""
+"""Other layouts than whole parameters on one axis of processes."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -32,37 +32,47 @@ from tether.penalties.plan import Plan
 from tether.penalties.weighted import Weighted
 
 SGD, ADAMW = OPTIMISERS["SGD"], OPTIMISERS["AdamW"]
+METRIC = Plan(L2(0.3) + L1(0.002), L2(0.1), metric="optimizer")
+SPARSE = Plan(L2(0.3) + L1(0.002), L2(0.1))
+WEIGHTED = {
+    via: Plan(Weighted(0.5, importance()) + L1(0.002), L2(0.1), via=via)  # type: ignore[arg-type]
+    for via in ("gradient", "prox")
+}
+WEAK = Plan(Weighted(1e-3, importance()) + L1(1e-5), L2(1e-3))
+MANY_AT_ONCE = {
+    kind: partial(torch.optim.AdamW, lr=0.01, weight_decay=0.0, **{kind: True}) for kind in ("foreach", "fused")
+}
+
+
+def alone() -> Iterator[tuple[str, Any]]:
+    yield "metric", in_one_process(METRIC, ADAMW)
+    for kind, make in MANY_AT_ONCE.items():
+        yield kind, in_one_process(SPARSE, make)
+    for via, plan in WEIGHTED.items():
+        yield f"one new row by {via}", in_one_process(plan, SGD, one_new_row)
+        yield f"layout by {via}", in_one_process(plan, SGD)
+        yield f"columns by {via}", of_given_gradients(Net(), via, 0)
+    model = Net().float()
+    yield "gathered", gathered(model, Tether(model, new_head(model), WEAK), EVERYTHING)
 
 
 def results(rank: int) -> Iterator[tuple[str, Any]]:
-    metric = Plan(L2(0.3) + L1(0.002), L2(0.1), metric="optimizer")
-    yield "one process/metric", in_one_process(metric, ADAMW)
-    model, leash = sharded_net(metric)
+    model, leash = sharded_net(METRIC)
     yield "sharded/metric", trained(model, leash, ADAMW(model.parameters()), half(rank))
-    for kind in ("foreach", "fused"):
-        own = partial(torch.optim.AdamW, lr=0.01, weight_decay=0.0, **{kind: True})
-        plan = Plan(L2(0.3) + L1(0.002), L2(0.1))
-        yield f"one process/{kind}", in_one_process(plan, own)
-        model, leash = sharded_net(plan)
-        yield f"sharded/{kind}", trained(model, leash, own(model.parameters()), half(rank))
-    for via in ("gradient", "prox"):
-        plan = Plan(Weighted(0.5, importance()) + L1(0.002), L2(0.1), via=via)
-        yield f"one process/one new row by {via}", in_one_process(plan, SGD, one_new_row)
+    for kind, make in MANY_AT_ONCE.items():
+        model, leash = sharded_net(SPARSE)
+        yield f"sharded/{kind}", trained(model, leash, make(model.parameters()), half(rank))
+    for via, plan in WEIGHTED.items():
         for references in ("whole", "sharded"):
             model, leash = sharded_net(plan, references=references, anchor=one_new_row)
             yield f"{references}/one new row by {via}", trained(model, leash, SGD(model.parameters()), half(rank))
-        yield f"one process/layout by {via}", in_one_process(plan, SGD)
         yield f"partly sharded/layout by {via}", partly_sharded(plan, rank)
         for shape in ((2, 1), (1, 2)):
             mesh = init_device_mesh("cpu", shape, mesh_dim_names=("copies", "shards"))
             model, leash = sharded_net(plan, mesh=mesh)
             yield f"mesh {shape}/layout by {via}", trained(model, leash, SGD(model.parameters()), half(rank))
-        yield f"one process/columns by {via}", of_given_gradients(Net(), via, rank)
         yield f"sharded/columns by {via}", of_given_gradients(by_columns(Net()), via, rank)
-    weak = Plan(Weighted(1e-3, importance()) + L1(1e-5), L2(1e-3))
-    plain = Net().float()
-    yield "one process/gathered", gathered(plain, Tether(plain, new_head(plain), weak), EVERYTHING)
-    yield "sharded/gathered", gathered(*sharded_net(weak, dtype=torch.float32), half(rank))
+    yield "sharded/gathered", gathered(*sharded_net(WEAK, dtype=torch.float32), half(rank))
 
 
 def partly_sharded(plan: Plan, rank: int) -> dict[str, Any]:

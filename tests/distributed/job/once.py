@@ -1,4 +1,4 @@
-"""What else a tether does, in one process and on shards."""
+"""What else a tether does, on shards."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -16,10 +16,14 @@ from tether.penalties.l2 import L2
 from tether.penalties.plan import Plan
 
 
+def alone() -> Iterator[tuple[str, Any]]:
+    for act in (as_loss_term, in_closure, other_weights, own_start, restored):
+        yield act.__name__, act(False, EVERYTHING)
+
+
 def results(rank: int) -> Iterator[tuple[str, Any]]:
-    for sharded, where, share in ((False, "one process", EVERYTHING), (True, "sharded", half(rank))):
-        for act in (as_loss_term, in_closure, other_weights, own_start, restored):
-            yield f"{where}/{act.__name__}", act(sharded, share)
+    for act in (as_loss_term, in_closure, other_weights, own_start, restored):
+        yield f"sharded/{act.__name__}", act(True, half(rank))
 
 
 def made(plan: Plan, sharded: bool) -> tuple[Any, Tether]:
