@@ -538,7 +538,9 @@ def test_a_schedule_that_starts_at_zero_is_audited_at_its_peak() -> None:
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: step / 10)
     leash = Tether(model, Anchor.of(model, new="2.*"), Plan(L2(0.1), L2(0.01))).attach(optimizer)
     assert optimizer.param_groups[0]["lr"] == 0.0
-    assert leash.audit(optimizer, BATCH).passed
+    found = leash.audit(optimizer, BATCH)
+    assert found.passed
+    assert set(delivered(found).values()) == {"100 %"}
     assert optimizer.param_groups[0]["lr"] == 0.0
     with pytest.warns(UserWarning, match="Detected call of `lr_scheduler.step"):
         schedule.step()  # the audit's own steps were none of the loop's

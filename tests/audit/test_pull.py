@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from tether.audit.pull import Measured, gradient_pull, prox_pull, reference
 from tether.held import Held
@@ -64,13 +64,14 @@ def test_the_expected_pulls_are_the_closed_forms() -> None:
     assert not reference(held(new=True)).any()
 
 
-def test_a_small_displacement_from_a_large_reference_is_judged_by_what_it_loses() -> None:
-    weight = 1000 + torch.rand(500)
-    part = Held("weight", "transferred", nn.Parameter(weight), L2(1.0).toward("source"), torch.full((500,), 1000.0))
-    before = torch.zeros(500)
-    after: Tensor = before + (weight - 1000.0)
-    assert Measured.of_gradient(part, gradient_pull(part, 1.0), before, after).passed
-    assert not Measured.of_gradient(part, gradient_pull(part, 1.0), before, 1.1 * after).passed
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_small_displacement_from_a_large_reference_loses_nothing(dtype: torch.dtype) -> None:
+    # the difference of two floats is rounded once, to its own size
+    weight, to = (100 + torch.rand(500)).to(dtype), torch.full((500,), 100.0).to(dtype)
+    part = Held("weight", "transferred", nn.Parameter(weight), L2(1.0).toward("source"), to)
+    before = torch.zeros(500, dtype=dtype)
+    assert Measured.of_gradient(part, gradient_pull(part, 1.0), before, weight - to).passed
+    assert not Measured.of_gradient(part, gradient_pull(part, 1.0), before, 1.1 * (weight - to)).passed
 
 
 def test_l1_is_pulled_by_its_strength() -> None:
