@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -79,53 +80,49 @@ def increases(
     copies of the inputs.
     """
     refuse_unless_frozen(teacher)
+    probed = _Probed(teacher, probe, Tap(head, "input"), axis)
+    looked = {
+        name: layer for glob in checked_layers("attention", layers) for name, layer in matching(teacher, glob).items()
+    }
     totals: dict[str, Tensor] = {}
     count = 0
     for batch in batches:
         inputs, labels = parted(batch)
-        if labels is None or not isinstance(inputs, Tensor):
+        if labels is None or not isinstance(inputs, Tensor) or not len(labels):
             raise DataError("attention needs labels, and inputs that are one tensor", fix="batches of (inputs, labels)")
-        for name, risen in _increases(
-            teacher, probe, inputs, labels, checked_layers("attention", layers), head, axis
-        ).items():
-            totals[name] = totals.get(name, 0) + risen
         count += len(labels)
+        for name, layer in looked.items():
+            totals[name] = totals.get(name, 0) + probed.rise(name, layer, inputs, labels)
     if not count:
         raise DataError("the attention of no sample is not defined", fix="give at least one batch")
     return {name: _finite(name, total / count) for name, total in totals.items()}
 
 
-def _increases(
-    teacher: nn.Module,
-    probe: Probe,
-    inputs: Tensor,
-    labels: Tensor,
-    layers: tuple[str, ...],
-    head: str | None,
-    axis: int,
-) -> dict[str, Tensor]:
-    """Summed over one batch."""
-    features = Tap(head, "input")
-    seen = forward(teacher, inputs, [features, *map(Tap, layers)])
-    before = _losses(probe, seen.one(features), labels)
-    sizes = {name: value.shape[axis] for layer in layers for name, value in seen.tapped[Tap(layer)].items()}
-    at_once = max(1, SAMPLES // len(labels))
-    risen = {}
-    for name, channels in sizes.items():
-        (layer,) = matching(teacher, name).values()
-        parts = []
-        for chosen in torch.arange(channels, device=labels.device).split(at_once):  # type: ignore[no-untyped-call]
-            copies = (len(chosen),) + (1,) * (inputs.ndim - 1)
-            with _silenced(layer, chosen.repeat_interleave(len(labels)), axis):
-                after = forward(teacher, inputs.repeat(copies), [features]).one(features)
-            losses = _losses(probe, after, labels.repeat(len(chosen)))
-            parts.append((losses.view(len(chosen), -1) - before).sum(1))
-        risen[name] = torch.cat(parts)
-    return risen
+@dataclass(frozen=True, eq=False)
+class _Probed:
+    """The source with a probe for its head."""
 
+    teacher: nn.Module
+    probe: Probe
+    features: Tap
+    axis: int
 
-def _losses(probe: Probe, features: Tensor, labels: Tensor) -> Tensor:
-    return cross_entropy(probe(features).double(), labels.long(), reduction="none")
+    def losses(self, inputs: Tensor, labels: Tensor) -> Float[Tensor, " batch"]:
+        """The cross entropy of each sample."""
+        features = forward(self.teacher, inputs, [self.features]).one(self.features)
+        return cross_entropy(self.probe(features).double(), labels.long(), reduction="none")
+
+    def rise(self, name: str, layer: nn.Module, inputs: Tensor, labels: Tensor) -> Float[Tensor, " channels"]:
+        """By how much each silenced channel of a layer raises the sum of the losses."""
+        channels = forward(self.teacher, inputs, [Tap(name)]).one(Tap(name)).shape[self.axis]
+        before = self.losses(inputs, labels)
+        rises = []
+        for chosen in torch.arange(channels, device=labels.device).split(max(1, SAMPLES // len(labels))):  # type: ignore[no-untyped-call]
+            copies = inputs.repeat(len(chosen), *[1] * (inputs.ndim - 1))
+            with _silenced(layer, chosen.repeat_interleave(len(labels)), self.axis):
+                after = self.losses(copies, labels.repeat(len(chosen)))
+            rises.append((after.view(len(chosen), -1) - before).sum(1))
+        return torch.cat(rises)
 
 
 @contextmanager

@@ -4,7 +4,7 @@ import ast
 from collections.abc import Callable
 from typing import Any
 
-from tether.errors import PlanError, SettingsError
+from tether.errors import PlanError
 from tether.registry import Registry
 from tether.terms.base import Term
 from tether.terms.bss import BSS
@@ -77,6 +77,3 @@ def _made(name: str, keywords: list[ast.keyword]) -> Objective:
         return 1.0 * make(**told)
     except TypeError as error:
         raise _Misfit(str(error).replace(f"{name}.__init__()", f"`{name}`")) from None
-
-
-__all__ = ["TERMS", "SettingsError", "parse"]
