@@ -376,7 +376,6 @@ def test_a_strength_of_zero() -> None:
 
 def test_a_parameter_that_was_frozen_later() -> None:
     model, optimizer, leash = made(l2_sp())
-    optimizer.zero_grad()
     model[0].bias.requires_grad_(False)
     assert failed(leash.audit(optimizer, BATCH)) == {("trained", "0.bias")}
 
@@ -395,7 +394,7 @@ def test_a_frozen_parameter_that_momentum_still_moves() -> None:
     model[0].bias.requires_grad_(False)
     optimizer.zero_grad(set_to_none=False)
     found = leash.audit(optimizer, BATCH)
-    assert failed(found) == {("frozen", "1 parameters")}
+    assert failed(found) == {("frozen", "1 parameter")}
     assert "`0.bias` moved" in found.failed[0].note
 
 

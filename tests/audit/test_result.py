@@ -17,7 +17,7 @@ def test_what_failed_comes_first_together_and_then_what_is_not_known() -> None:
         "audit: failed, 2 of 6 checks, 1 of them not made · l2_sp",
         "failed: pull delivered, `head.weight`, `head.bias`: expected 100 %, measured 0 %",
         "  hooks are lost",
-        "not checked: resume, `one more step`: no step was taken",
+        "not checked: resume, one more step: no step was taken",
         "passed          of  expected      measured",
         "pull delivered   3     100 %  98 % … 103 %",
     ]

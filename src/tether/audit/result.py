@@ -40,9 +40,9 @@ class Audit:
 
     >>> print(Audit("l2", (Row("rate", "group 0", "> 0", "0.1", True), Row("rate", "group 1", "> 0", "0", False))))
     audit: failed, 1 of 2 checks · l2
-    failed: rate, `group 1`: expected > 0, measured 0
-    passed        of  expected  measured
-    rate    `group 0`       > 0       0.1
+    failed: rate, group 1: expected > 0, measured 0
+    passed       of  expected  measured
+    rate    group 0       > 0       0.1
 
     """
 
@@ -103,8 +103,17 @@ def _alike(rows: Iterable[Row], key: Any) -> list[list[Row]]:
     return list(groups.values())
 
 
+def counted(count: int, noun: str) -> str:
+    """A number and its noun.
+
+    >>> counted(1, "parameter"), counted(2, "parameter")
+    ('1 parameter', '2 parameters')
+    """
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
 def _names(rows: Sequence[Row]) -> str:
-    return few([row.about for row in rows])
+    return rows[0].about if len(rows) == 1 and " " in rows[0].about else few([row.about for row in rows])
 
 
 def _range(rows: Sequence[Row], field: str) -> str:

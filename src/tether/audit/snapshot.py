@@ -82,10 +82,14 @@ def _values(tensors: Iterable[Tensor]) -> Iterator[None]:
 
 @contextmanager
 def _gradients(parameters: Iterable[nn.Parameter]) -> Iterator[None]:
-    """Set the gradients aside, those of frozen parameters in copies: an optimiser would step them."""
+    """Set the gradients aside, but for those that are zero of frozen parameters: an optimiser steps them.
+
+    One that is not zero is what the last step has used, and the loop's `zero_grad` is still to come.
+    """
     saved = [(p, p.grad) for p in parameters]
     for p, grad in saved:
-        p.grad = None if p.requires_grad or grad is None else grad.clone()
+        stays = not p.requires_grad and grad is not None and not grad.any()
+        p.grad = torch.zeros_like(p) if stays else None
     try:
         yield
     finally:

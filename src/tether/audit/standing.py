@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch.optim import Optimizer
 
-from tether.audit.result import Row
+from tether.audit.result import Row, counted
 from tether.binding import Tether
 from tether.errors import TetherError
 from tether.guard import few
@@ -45,7 +45,7 @@ def _same_parameters(leash: Tether) -> Row:
             f"{few([*gone, *strange])}: other parameters than when the tether was made; make it after the last change"
         )
     count = len(leash.parameters)
-    return Row("same parameters", f"{count} parameters", f"{count}", f"{count - len(gone)}", not note, note)
+    return Row("same parameters", counted(count, "parameter"), f"{count}", f"{count - len(gone)}", not note, note)
 
 
 def _strength(leash: Tether) -> Iterator[Row]:

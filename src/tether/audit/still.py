@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import torch
 
-from tether.audit.result import Row
+from tether.audit.result import Row, counted
 from tether.binding import Tether
 from tether.guard import few
 from tether.penalties.frozen import Frozen
@@ -26,8 +26,10 @@ class Still:
         moved = [name for name, was in self.before.items() if not torch.equal(leash.parameters[name].detach(), was)]
         note = ""
         if moved:
-            note = f"{few(moved)} moved: the optimiser steps what still has a `.grad`; set it to None"
+            note = (
+                f"{few(moved)} moved: zero_grad(set_to_none=False) leaves it a `.grad`, so that the optimiser steps it"
+            )
         elif self.off:
             note = f"{few(self.off)} moved before: it is not at the reference that it is frozen to"
         count = len(moved) or len(self.off)
-        yield Row("frozen", f"{len(self.before)} parameters", "0 moved", f"{count} moved", not note, note)
+        yield Row("frozen", counted(len(self.before), "parameter"), "0 moved", f"{count} moved", not note, note)

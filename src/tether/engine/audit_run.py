@@ -10,7 +10,7 @@ from torch import nn
 
 from tether.anchor import Anchor
 from tether.audit.audit import audit
-from tether.audit.result import Audit, Row
+from tether.audit.result import Audit, Row, counted
 from tether.audit.statistics import SAID
 from tether.binding import Tether
 from tether.checkpoint.resolve import load
@@ -99,12 +99,12 @@ def _plan_row(written: Mapping[str, Any], job: Job | TetherError) -> Row:
 
 def _source_rows(trained: Trained, anchor: Anchor) -> Iterator[Row]:
     """Whether the references are the source's, and the running statistics as the policy says."""
-    about = f"{len(anchor.references)} parameters"
+    about = counted(len(anchor.references), "parameter")
     moved = _attempt(lambda: _transferred(trained))
     if isinstance(moved, TetherError):
         yield _unknown("reference as kept", about, moved)
         if anchor.norms:
-            yield _unknown("batchnorm as kept", f"{len(anchor.norms)} layers", moved)
+            yield _unknown("batchnorm as kept", counted(len(anchor.norms), "layer"), moved)
         return
     other = _differing(anchor, moved.anchor)
     note = f"the source now gives other values for {few(other)}: it has changed since the run" if other else ""
@@ -160,7 +160,9 @@ def _outcome_rows(leash: Tether | TetherError, trained: Trained, outcome: Mappin
     if frozen:
         moved = [part.key for part in frozen if bool(part.displacement().any())]
         note = f"`model.safetensors` is not at the reference in {few(moved)}" if moved else ""
-        yield Row("frozen as kept", f"{len(frozen)} parameters", "0 moved", f"{len(moved)} moved", not moved, note)
+        yield Row(
+            "frozen as kept", counted(len(frozen), "parameter"), "0 moved", f"{len(moved)} moved", not moved, note
+        )
     spared = all(part in frozen and part.rows is None for part in leash.parts)  # these have no gradient at all
     yield _acted(outcome, none=spared, gathered=_is_gathered(leash, trained))
 
@@ -174,7 +176,7 @@ def _acted(outcome: Mapping[str, Any], *, none: bool, gathered: bool) -> Row:
     passed = min(least, most) <= acted <= most
     note = "" if passed else f"`outcome.json`: the penalty acted on {acted} of {steps} steps"
     expected = f"{most}" if least >= most else f"{least} to {most}"
-    return Row("acted", f"{steps} steps", expected, f"{acted}", passed, note)
+    return Row("acted", counted(steps, "step"), expected, f"{acted}", passed, note)
 
 
 def _is_gathered(leash: Tether, trained: Trained) -> bool:
