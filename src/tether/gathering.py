@@ -84,13 +84,24 @@ class Gathering:
             for key, total in totals.items()
         }
 
-    def restore(self, held: Iterable[Held], saved: Mapping[str, float | Tensor]) -> None:
-        """Go on with what was collected in a saved state."""
-        self.collected = {
-            part: total.to(part.parameter.device, copy=True) if isinstance(total, Tensor) else total
-            for part in held
-            if (total := saved.get(part.key)) is not None
-        }
+    def settled(self) -> dict[str, tuple[int, float, float]]:
+        """What was settled, by part: an L1's share of a displacement depends on the weights as they were then."""
+        return {part.key: (every, self.enough[part], self.least[part]) for part, every in self.every.items()}
+
+    def restore(
+        self,
+        held: Iterable[Held],
+        saved: Mapping[str, float | Tensor],
+        settled: Mapping[str, tuple[int, float, float]],
+    ) -> None:
+        """Go on with what was collected in a saved state, by what was settled there."""
+        self.collected = {}
+        for part in held:
+            if (total := saved.get(part.key)) is not None:
+                device = part.parameter.device
+                self.collected[part] = total.to(device, copy=True) if isinstance(total, Tensor) else total
+            if part in self.every and part.key in settled:
+                self.every[part], self.enough[part], self.least[part] = settled[part.key]
 
     def _due(self, part: Held, threshold: float) -> float | Tensor:
         total = self.collected[part]

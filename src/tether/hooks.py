@@ -105,13 +105,14 @@ class Attachment:
 
     def state(self) -> dict[str, Any]:
         """What is gathered, and how many steps wait for its delivery."""
-        return {"gathered": self.gathering.saved(), "waiting": self._waiting}
+        gathering = self.gathering
+        return {"gathered": gathering.saved(), "settled": gathering.settled(), "waiting": self._waiting}
 
     def go_on_from(self, state: Mapping[str, Any]) -> None:
         """Count from a tether's saved state, with what was gathered there."""
         self.start, self.seen, self.acted, self._waiting = state["seen"], 0, 0, state.get("waiting", 0)
         self.skipped = torch.zeros_like(self.skipped)
-        self.gathering.restore(self.held, state.get("gathered", {}))
+        self.gathering.restore(self.held, state.get("gathered", {}), state.get("settled", {}))
 
     def check(self) -> None:
         """Raise where the pulls cannot be acting any more.
