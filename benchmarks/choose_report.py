@@ -10,6 +10,7 @@ from scipy.stats import t
 
 REPORT = Path(__file__).parent / "reports" / "choose.md"
 BASE = "none"
+PAIR = ("ewc(0.1)", "l2_sp(0.1)")
 Cell = tuple[str, str, int]
 
 
@@ -148,6 +149,39 @@ def drift(results: Results) -> list[str]:
     return lines
 
 
+def over_all(results: Results) -> list[str]:
+    """The mean over targets and numbers of pictures of the differences to none, its interval over seeds."""
+    lines = ["| optimiser | plan | target, against none | kept, against none |", "|---|---|---|---|"]
+    for optimizer in dict.fromkeys(cell[0] for cell in results.cells):
+        cells = [cell for cell in results.cells if cell[0] == optimizer]
+        for plan in (name for name in results.plans() if name != BASE):
+            both = [[results.spread(cell, plan, figure).values for cell in cells] for figure in (gained, saved)]
+            means = [Spread([statistics.fmean(seed) for seed in zip(*parts, strict=True)]) for parts in both]
+            lines.append(f"| {optimizer} | `{plan}` | {' | '.join(_difference(mean) for mean in means)} |")
+    return lines
+
+
+def between(results: Results, plan: str, other: str) -> list[str]:
+    """One plan against another, in every setting."""
+    lines = [f"| optimiser | target | pictures | target, `{plan}` − `{other}` | kept |", "|---|---|---|---|---|"]
+    for cell in results.cells:
+        pairs = list(zip(results.of(cell, plan), results.of(cell, other), strict=True))
+        both = [Spread([figure(*pair) for pair in pairs]) for figure in (gained, saved)]
+        lines.append(f"| {' | '.join(map(str, cell))} | {' | '.join(_difference(one) for one in both)} |")
+    return lines
+
+
+def optimizers(results: Results) -> list[str]:
+    """The second optimiser against the first, without a penalty."""
+    first, second = dict.fromkeys(cell[0] for cell in results.cells)
+    lines = [f"| target | pictures | target, {second} − {first} | kept |", "|---|---|---|---|"]
+    for _, target, size in (cell for cell in results.cells if cell[0] == first):
+        found = [results.of((optimizer, target, size), BASE) for optimizer in (second, first)]
+        both = [Spread([figure(*pair) for pair in zip(*found, strict=True)]) for figure in (gained, saved)]
+        lines.append(f"| {target} | {size} | {' | '.join(_difference(one) for one in both)} |")
+    return lines
+
+
 def report(found: Sequence[Measured], about: str) -> None:
     """Write the report, and show what it found beyond the noise."""
     results = Results(found)
@@ -162,6 +196,9 @@ def report(found: Sequence[Measured], about: str) -> None:
     parts = ["# Which penalty, and when none", about, note]
     parts += ["## Target accuracy, beyond the noise", "\n".join(targets)]
     parts += ["## Kept of the source, beyond the noise", "\n".join(kept)]
+    parts += ["## The mean of the six settings of each optimiser", "\n".join(over_all(results))]
+    parts += ["## EWC against L2-SP, a pair chosen after seeing the tables", "\n".join(between(results, *PAIR))]
+    parts += ["## The optimiser, without a penalty", "\n".join(optimizers(results))]
     parts += ["## Toward zero: how far from the source, and where", "\n".join(drift(results))]
     for cell in results.cells:
         parts += [f"## {cell[0]}, {cell[1]}, {cell[2]} pictures", "\n".join(table(results, cell))]
