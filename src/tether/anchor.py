@@ -16,6 +16,7 @@ from tether.errors import CheckpointError, MatchError
 from tether.files import file_digest, write_durably
 from tether.params.norms import norm_layers
 from tether.params.select import aliases, parameters, select
+from tether.params.shards import sharded
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,18 +95,26 @@ class Anchor:
         """Write the references, and what is new, into one safetensors file.
 
         Raises:
+            MatchError: each process holds but a part of a reference.
             MachineError: the disk is full, read-only or broken.
 
         """
         rows = {
             name: None if mask is None else torch.nonzero(mask).flatten().tolist() for name, mask in self.new.items()
         }
+        self._refuse_sharded()
         held = {name: value.detach().cpu().contiguous().clone() for name, value in self.references.items()}
         write_durably(Path(path), save(held, metadata={"new": json.dumps(rows), "norms": json.dumps(self.norms)}))
 
     @property
     def digest(self) -> str:
-        """SHA-256 of every reference and of what is new."""
+        """SHA-256 of every reference and of what is new.
+
+        Raises:
+            MatchError: each process holds but a part of a reference.
+
+        """
+        self._refuse_sharded()
         found = hashlib.sha256()
         for name, value in sorted(self.references.items()):
             found.update(f"{name} {value.dtype} {tuple(value.shape)};".encode())
@@ -127,6 +136,14 @@ class Anchor:
         """The same anchor with every reference in memory."""
         references = {name: value.clone() for name, value in self.references.items()}
         return Anchor(references, self.new, self.norms)
+
+    def _refuse_sharded(self) -> None:
+        name = next((name for name, value in self.references.items() if sharded(value)), None)
+        if name is not None:
+            raise MatchError(
+                f"the reference of `{name}` is sharded, and each process holds but a part of it",
+                fix="take the anchor before `fully_shard`, and make the tether after it",
+            )
 
     def __str__(self) -> str:
         rows = [name for name, mask in self.new.items() if mask is not None]

@@ -8,10 +8,11 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from tether.errors import AttachError
+from tether.params.shards import local, sharded, whole
 from tether.penalties.base import Penalty
 from tether.penalties.plan import Role
 from tether.penalties.pull import Pull
-from tether.sharding import cut, cut_rows, local, on_shard, place_gradient_, sharded, total, whole
+from tether.sharding import cut, cut_rows, on_shard, place_gradient_, total
 
 
 @dataclass(eq=False)

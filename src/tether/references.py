@@ -10,10 +10,11 @@ from tether.checkpoint.checkpoint import Checkpoint
 from tether.checkpoint.resolve import load
 from tether.errors import CheckpointError, PlanError
 from tether.params.select import canonical
+from tether.params.shards import whole
 from tether.penalties.plan import Role
 from tether.penalties.pull import SOURCE, ZERO, Pull, Reference, Weights
 from tether.registry import did_you_mean
-from tether.sharding import cut, whole
+from tether.sharding import cut
 
 
 class References:

@@ -3,8 +3,9 @@
 from torch import Tensor, nn
 
 from tether.anchor import Anchor
+from tether.params.shards import local
 from tether.penalties.plan import Role
-from tether.sharding import cut, cut_rows, local
+from tether.sharding import cut, cut_rows
 
 
 def displacement(name: str, parameter: nn.Parameter, anchor: Anchor, role: Role) -> Tensor | None:

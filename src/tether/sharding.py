@@ -1,9 +1,8 @@
 """Sharding: which part of a tensor this process holds, and sums over the processes that hold the others."""
 
-import sys
 import warnings
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.distributed as dist
@@ -14,6 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from tether.errors import AttachError, PlanError
 from tether.params.norms import hold_statistics
 from tether.params.select import spelled
+from tether.params.shards import sharded, whole
 from tether.penalties.ball import MarsBall
 from tether.penalties.base import Penalty
 from tether.penalties.group import GroupLasso
@@ -23,22 +23,6 @@ from tether.penalties.weighted import Weighted
 
 if TYPE_CHECKING:
     from torch.distributed.tensor import DTensor
-
-
-def sharded(tensor: Tensor) -> "TypeGuard[DTensor]":
-    """Whether it is a `DTensor`, of which each process holds a part; that module takes seconds to import."""
-    module = sys.modules.get("torch.distributed.tensor")
-    return module is not None and isinstance(tensor, module.DTensor)
-
-
-def local(tensor: Tensor) -> Tensor:
-    """The part of a sharded tensor that this process has, in its own memory; any other tensor as it is."""
-    return tensor.to_local() if sharded(tensor) else tensor
-
-
-def whole(tensor: Tensor) -> Tensor:
-    """All of a sharded tensor, gathered from the processes; any other tensor as it is."""
-    return tensor.full_tensor() if sharded(tensor) else tensor
 
 
 def cut(tensor: Tensor, like: Tensor) -> Tensor:

@@ -8,8 +8,9 @@ import torch
 
 from tether.guard import few
 from tether.held import Held
+from tether.params.shards import local, sharded
 from tether.penalties.schedule import CONSTANT
-from tether.sharding import cut, cut_rows, local, parted_batches, sharded, total
+from tether.sharding import cut, cut_rows, parted_batches, total
 
 if TYPE_CHECKING:
     from tether.binding import Tether

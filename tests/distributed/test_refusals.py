@@ -32,6 +32,12 @@ def test_what_holds_values_of_several_processes_together_is_refused(case: str, p
     assert "why: it holds values together that lie on several processes" in said
 
 
+def test_what_would_copy_into_shards_or_write_them_down_is_refused(first: Found):
+    assert first["refusals/transfer after fully_shard"].startswith("MatchError: the model is sharded")
+    for what in ("digest", "save"):
+        assert first[f"refusals/{what}"].startswith("MatchError: the reference of `body.weight` is sharded")
+
+
 def test_fsdp1_is_refused_by_name(first: Found):
     assert first["refusals/FSDP1"].startswith("AttachError: this model is in `FullyShardedDataParallel`")
 
@@ -39,4 +45,4 @@ def test_fsdp1_is_refused_by_name(first: Found):
 def test_every_process_refuses_the_same(processes: tuple[Found, Found]):
     first, second = ({k: v for k, v in found.items() if k.startswith("refusals/")} for found in processes)
     assert first == second
-    assert len(first) == 10
+    assert len(first) == 13

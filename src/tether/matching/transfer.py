@@ -18,6 +18,7 @@ from tether.files import write_durably
 from tether.matching.fate import Pair
 from tether.matching.match import By, Match, match
 from tether.matching.slots import slots
+from tether.params.shards import sharded
 
 if TYPE_CHECKING:
     from tether.binding import Tether
@@ -81,7 +82,7 @@ def transfer(
     Raises:
         CheckpointError: the source cannot be read.
         CoverageTooLow: less than `coverage`, or nothing at all, would be copied.
-        MatchError: source and model do not fit, or a value is too large for the model's dtype.
+        MatchError: source and model do not fit, a value is too large for the model's dtype, or the model is sharded.
         NoParameterSelected: a glob of `exclude` matches nothing.
         SettingsError: an argument is out of range, or has no meaning without another.
 
@@ -109,6 +110,8 @@ def transfer(
 @torch.no_grad()
 def _carry_out(found: Match, source: Checkpoint, model: nn.Module) -> Anchor:
     """Make every value before the first is copied, so that a refusal leaves the model as it was."""
+    if any(sharded(p) for p in model.parameters()):
+        raise MatchError("the model is sharded", fix="transfer before `fully_shard`, and make the tether after it")
     names = slots(model)
     mapped = {pair.target for pair in found.pairs if _stays_mapped(pair, source, names[pair.target].tensor)}
     values = {

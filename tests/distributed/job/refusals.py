@@ -11,6 +11,7 @@ from torch.distributed.fsdp import FullyShardedDataParallel, fully_shard
 from tether.anchor import Anchor
 from tether.binding import Tether
 from tether.errors import TetherError
+from tether.matching.transfer import transfer
 from tether.penalties.ball import FrobeniusBall, MarsBall
 from tether.penalties.base import Penalty
 from tether.penalties.group import GroupLasso
@@ -35,6 +36,9 @@ def results(rank: int) -> Iterator[tuple[str, Any]]:
     early = Tether(model, new_head(model), Plan(L2(0.3), L2(0.1)))
     fully_shard(model)
     yield "tether before fully_shard", refusal(lambda: early.attach(OPTIMISERS["SGD"](model.parameters())))
+    yield "transfer after fully_shard", refusal(lambda: transfer(Net(), into=model))
+    yield "digest", refusal(lambda: Anchor.of(model).digest)
+    yield "save", refusal(lambda: Anchor.of(model).save("anchor.safetensors"))
     for name, penalty in ACROSS_ROWS.items():
         yield f"rows/{name}", refusal(lambda penalty=penalty: held(model, penalty))
     columns = by_columns(Net())
