@@ -24,7 +24,7 @@ from tether.errors import AttachError, Diverged, SettingsError
 from tether.guard import few
 from tether.held import Held
 from tether.membership import DECAYS
-from tether.sharding import sharded
+from tether.params.shards import sharded
 from tether.unwrap import unwrap
 
 SEED = 0
