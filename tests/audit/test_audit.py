@@ -149,6 +149,17 @@ def test_by_prox_it_is_found_delivered_in_either_metric(name: str, metric: Any) 
     assert all(90 <= float(share.rstrip(" %")) <= 110 for share in delivered(found).values())
 
 
+def test_in_the_optimisers_metric_each_value_is_due_when_its_own_steps_are_enough() -> None:
+    model = net()
+    optimizer = torch.optim.Adam(model.parameters())
+    weak = Plan(L2(1e-3), L2(1e-5), metric="optimizer")
+    leash = Tether(model, Anchor.of(model, new="2.*"), weak).attach(optimizer)
+    inputs = INPUTS * torch.logspace(-4, 1, 6)  # and so are the gradients of a row's values, and their steps
+    found = leash.audit(optimizer, (inputs, TARGETS))
+    assert found.passed, found
+    assert delivered(found)["0.weight"] != "–"
+
+
 @pytest.mark.parametrize("plan", [l2_sp(), l1_sp(1e-3, 0.1), Plan(L2(0.1), L2(0.1))], ids=str)
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16], ids=str)
 def test_in_other_dtypes(plan: Plan, dtype: torch.dtype) -> None:

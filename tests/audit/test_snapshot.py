@@ -172,6 +172,20 @@ def test_an_audit_in_the_middle_of_a_run_leaves_the_run_as_it_was() -> None:
     assert counted == also
 
 
+def test_what_is_gathered_for_each_value_is_as_it_was() -> None:
+    weak = Plan(L2(1e-6).toward("zero"), L2(1e-6), metric="optimizer")
+    _, optimizer, leash = made(weak, "AdamW")
+    assert leash.attachment is not None
+    gathered = leash.attachment.gathering.collected
+    before = {part: total.clone() for part, total in gathered.items()}
+    assert any(bool(total.any()) for total in before.values())
+    with unchanged(leash, optimizer):
+        optimizer.step()
+        leash.flush()
+    assert leash.attachment.gathering.collected is gathered
+    assert all(torch.equal(gathered[part], total) for part, total in before.items())
+
+
 def test_a_scaler_is_as_it_was() -> None:
     model, optimizer, leash = made(l2_sp(), "AdamW")
     scaler = torch.amp.GradScaler("cpu")

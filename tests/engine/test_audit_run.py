@@ -78,7 +78,7 @@ def write_model(folder: Path, change: Callable[[dict[str, torch.Tensor]], Any]) 
         {"plan.preset": "frozen"},
         {"plan.preset": "none"},
         {"plan.preset": "differential_l2"},
-        {"plan.preset": "l1_sp", "plan.args": {"alpha": 0.1}},
+        {"plan.preset": "l1_sp", "plan.args": {"alpha": 0.001}},
         {"plan.preset": "mars_sp", "plan.args": {"radius": 4.0}},
         {"plan.preset": "ewc", "plan.args": {"strength": 100.0}},
         {"plan.transferred": "L2(0.1)", "plan.overrides": {"*.bias": "none"}},

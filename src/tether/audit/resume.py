@@ -112,7 +112,7 @@ def _differences(
     if (leash.steps_seen, leash.steps_acted) != (again.steps_seen, again.steps_acted):
         yield "the count of steps"
     assert leash.attachment is not None and again.attachment is not None
-    if leash.attachment.gathering.saved() != again.attachment.gathering.saved():
+    if not _equal(leash.attachment.gathering.saved(), again.attachment.gathering.saved()):
         yield "what is gathered"
 
 
