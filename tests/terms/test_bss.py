@@ -72,10 +72,15 @@ def test_the_svds_own_gradient_is_not_finite_there():
 
 
 def test_in_single_precision_a_small_value_beside_a_large_one_is_exact():
-    values = torch.tensor([1e3, 1e2, 50, 20, 10, 5, 1, 0.1], dtype=torch.float64)
+    """FFᵀ in float32 would be off by 1e6 · 2⁻²⁴ = 0.06, which is more than the 0.03 between the two smallest σ²."""
+    values = torch.tensor([1e3, 1e2, 50, 20, 10, 5, 0.2, 0.1], dtype=torch.float64)
     left, right = (torch.linalg.qr(torch.randn(8, 8, dtype=torch.float64)).Q for _ in range(2))
-    features = ((left * values) @ right).float()  # off by up to 1e3 · 2⁻²⁴ = 6e-5, beside a σ of 0.1
-    assert smallest_energy(features, 1).item() == pytest.approx(0.01, rel=5e-3)
+    features = ((left * values) @ right).float().requires_grad_()  # off by up to 1e3 · 2⁻²⁴ = 6e-5, beside a σ of 0.1
+    smallest_energy(features, 1).backward()
+    exact = torch.linalg.svd(features.detach().double())
+    expected = 2 * exact.S[-1] * torch.outer(exact.U[:, -1], exact.Vh[-1])
+    # U in float32 is 2⁻²⁴ off, and Uᵀ F then 1e3 times that
+    torch.testing.assert_close(features.grad.double(), expected, rtol=0, atol=1e-3)
 
 
 def test_the_features_are_what_the_head_is_given(net: Any):

@@ -72,6 +72,12 @@ def test_layers_that_are_no_list_of_names_are_refused(layers: Any):
         Delta(layers=layers)
 
 
+@pytest.mark.parametrize("axis", [0, 1.0, True, None, "1"])
+def test_an_axis_that_is_none_is_refused(axis: Any):
+    with pytest.raises(PlanError, match="axis"):
+        Delta(layers=["conv3"], axis=axis)
+
+
 @pytest.mark.parametrize("weights", [torch.tensor([-1.0]), torch.tensor([float("nan")]), torch.ones(2, 2)])
 def test_weights_that_are_none_are_refused(weights: Any):
     with pytest.raises(PlanError, match="the weights of `conv3`"):

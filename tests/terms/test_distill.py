@@ -75,6 +75,16 @@ def test_features_of_another_width_are_refused(cnn: Any):
         LogitDistill(cnn.teacher)(student, cnn.batch)
 
 
+def test_a_student_in_bfloat16_may_have_a_teacher_in_single(cnn: Any):
+    student = cnn.student()
+    exact = LogitDistill(cnn.teacher)(student, cnn.batch).total
+    teacher = deepcopy(cnn.teacher)
+    teacher.register_forward_pre_hook(lambda module, args: (args[0].float(),))  # one batch for both
+    found = LogitDistill(teacher)(student.bfloat16(), (cnn.inputs.bfloat16(), None)).total
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, exact, rtol=0.2, atol=0.02)
+
+
 def test_a_head_that_gives_no_row_a_sample_is_refused(cnn: Any):
     with pytest.raises(PlanError, match="no \\(batch, classes\\)"):
         LogitDistill(cnn.teacher, head="conv2")(cnn.student(), cnn.batch)

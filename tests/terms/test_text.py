@@ -46,6 +46,8 @@ def test_a_sum_may_be_multiplied_from_either_side():
         "BSS(1)",
         "Delta('source', layers=['a'])",
         "BSS(**{'k': 2})",
+        "BSS(**3)",
+        "Delta(layers=['a'], axis=True)",
         "BSS(k=2",
         "True * BSS()",
         "Delta(layers=['a'])(1)",

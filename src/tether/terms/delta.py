@@ -33,7 +33,7 @@ class Delta(Term):
         axis: of the channels: 1 in convolutions, −1 where tokens come first.
 
     Raises:
-        PlanError: there is no layer, a weight is negative or not finite, or the teacher is not frozen.
+        PlanError: there is no layer or no such axis, a weight is negative or not finite, or the teacher is not frozen.
 
     >>> from tether.terms.teacher import frozen
     >>> model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(4, 2))
@@ -52,6 +52,8 @@ class Delta(Term):
     def __post_init__(self) -> None:
         checked_teacher("Delta", self.teacher)
         object.__setattr__(self, "layers", checked_layers("Delta", self.layers))
+        if isinstance(self.axis, bool) or not isinstance(self.axis, int) or self.axis == 0:
+            raise PlanError(f"`Delta(axis={self.axis!r})`: a whole number, and not 0, which is the batch's axis")
         for name, weights in (self.weights or {}).items():
             if not (weights.ndim == 1 and weights.isfinite().all() and (weights >= 0).all()):
                 raise PlanError(f"the weights of `{name}` are no vector of finite numbers from 0 on")

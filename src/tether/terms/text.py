@@ -52,8 +52,6 @@ def _unread(text: str, why: str) -> PlanError:
 
 def _read(node: ast.expr) -> Read:
     match node:
-        case ast.Constant(value=bool()):
-            raise TypeError
         case ast.Constant(value=int() | float() | str() as value):
             return value
         case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float() as value)):
@@ -70,8 +68,6 @@ def _read(node: ast.expr) -> Read:
 
 
 def _made(name: str, keywords: list[ast.keyword]) -> Objective:
-    if any(keyword.arg is None for keyword in keywords):
-        raise TypeError
     make, told = TERMS[name], {str(keyword.arg): _read(keyword.value) for keyword in keywords}
     try:
         return 1.0 * make(**told)
