@@ -11,6 +11,7 @@ __all__ = [
     "L2",
     "Anchor",
     "Annealing",
+    "Audit",
     "Classify",
     "Constant",
     "Cosine",
@@ -24,6 +25,7 @@ __all__ = [
     "LogitDistill",
     "MarsBall",
     "Match",
+    "Objective",
     "Penalty",
     "Plan",
     "Pull",
@@ -59,6 +61,7 @@ _HOMES = {
     "L2": "penalties.l2",
     "Anchor": "anchor",
     "Annealing": "penalties.schedule",
+    "Audit": "audit.result",
     "Classify": "terms.classify",
     "Constant": "penalties.schedule",
     "Cosine": "penalties.schedule",
@@ -72,6 +75,7 @@ _HOMES = {
     "LogitDistill": "terms.distill",
     "MarsBall": "penalties.ball",
     "Match": "matching.match",
+    "Objective": "terms.objective",
     "Penalty": "penalties.base",
     "Plan": "penalties.plan",
     "Pull": "penalties.pull",
@@ -103,6 +107,7 @@ _HOMES = {
 
 if TYPE_CHECKING:
     from tether.anchor import Anchor
+    from tether.audit.result import Audit
     from tether.binding import Tether
     from tether.conversion import convert
     from tether.curvature.fisher import fisher
@@ -142,6 +147,7 @@ if TYPE_CHECKING:
     from tether.terms.classify import Classify
     from tether.terms.delta import Delta
     from tether.terms.distill import FeatureDistill, LogitDistill
+    from tether.terms.objective import Objective
 
 
 def __getattr__(name: str) -> Any:

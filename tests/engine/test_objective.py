@@ -64,7 +64,7 @@ def test_the_shares_of_the_terms_are_logged_and_more_is_kept(
     assert held.spec.train.loss == "Classify() + 20 * LogitDistill()"
 
 
-@pytest.mark.parametrize("loss", ["Classify() + 0.001 * BSS()", 'Classify() + 0.1 * Delta(layers=["conv2"])'])
+@pytest.mark.parametrize("loss", ["Classify() + 0.001 * BSS(k=3)", 'Classify() + 0.1 * Delta(layers=["conv2"])'])
 def test_other_terms_train_too_beside_a_penalty(
     settings: Settings, source_run: Path, tmp_path: Path, loss: str
 ) -> None:

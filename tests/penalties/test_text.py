@@ -46,6 +46,8 @@ def test_an_expression_is_read(text, penalty):
         "L2(1" + 400 * "0" + ")",
         "L2(0.1).toward(3)",
         "L2(0.1).scaled(2)",
+        "L2(**{'strength': 0.1})",
+        "L2(0.1, **{})",
         "__import__('os').getcwd()",
         "[L2(x) for x in (1,)]",
         "(" * 300 + "L2(1)" + ")" * 300,

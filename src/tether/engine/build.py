@@ -209,13 +209,12 @@ def _try(job: Job) -> None:
     name, prepared, classes = job.spec.model.name, job.spec.preprocessing, len(job.task.pictures.classes)
     assert prepared.channels is not None and prepared.size is not None
     shape = (2, prepared.channels, prepared.size, prepared.size)
-    pictures, labels = torch.zeros(shape, device=job.spec.device), torch.zeros(2, dtype=torch.long)
     with torch.random.fork_rng(devices=[]):
         job.model.eval()
         try:
-            logits = job.model(pictures)
-            if _is_of(logits, (2, classes)):
-                job.objective(job.model, (pictures, labels.to(pictures.device)))
+            logits = job.model(torch.zeros(shape, device=job.spec.device))
+            if _is_of(logits, (2, classes)) and len(job.objective.parts) > 1:
+                _try_objective(job, shape[1:])
         except TetherError:
             raise
         except Exception as error:  # another's network may fail in any way
@@ -233,6 +232,14 @@ def _try(job: Job) -> None:
             why=f"one logit a class is needed, so (2, {classes})",
             fix="a network that takes `num_classes` and returns its logits",
         )
+
+
+@torch.enable_grad()
+def _try_objective(job: Job, shape: tuple[int, ...]) -> None:
+    """A whole batch, since some terms need as many pictures, and with gradients, which some must have."""
+    count = job.spec.train.batch_size
+    pictures = torch.zeros((count, *shape), device=job.spec.device)
+    job.objective(job.model, (pictures, torch.zeros(count, dtype=torch.long, device=job.spec.device)))
 
 
 def _is_of(found: object, shape: tuple[int, ...]) -> bool:

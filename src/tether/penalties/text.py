@@ -69,4 +69,6 @@ def _read(node: ast.expr) -> Penalty | Pull | Schedule | Heads | float | str:
 
 
 def _named(keywords: list[ast.keyword]) -> dict[str, Any]:
-    return {keyword.arg: _read(keyword.value) for keyword in keywords if keyword.arg}
+    if any(keyword.arg is None for keyword in keywords):
+        raise TypeError
+    return {str(keyword.arg): _read(keyword.value) for keyword in keywords}
