@@ -250,3 +250,9 @@ def test_the_articles_preset_attaches_to_a_plain_adam():
     leash = Tether(model, Anchor.of(model, new="1.*"), differential_l2()).attach(optimizer)
     assert leash.attachment is not None
     assert leash.attachment.via == "gradient"
+
+
+def test_a_word_that_is_no_way_with_decay_is_refused():
+    model = net()
+    with pytest.raises(AttachError, match="own_decay='remove'"):
+        tether(model).attach(torch.optim.SGD(model.parameters(), lr=0.1), own_decay="remove")

@@ -141,3 +141,10 @@ def test_reading_a_record_needs_no_torch(record: RunRecord, tmp_path: Path) -> N
         "assert 'torch' not in sys.modules and 'numpy' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=True, capture_output=True)
+
+
+def test_a_presets_words_are_shown_as_they_are_written():
+    flags = {"model.name": "m", "data.path": "d", "plan.preset": "group_lasso_sp"}
+    flags |= {"plan.args": {"alpha": 0.001, "view": "layers"}}
+    record = RunRecord(RunSpec.from_flags(flags), environment(threads=1, device="cpu"))
+    assert "plan group_lasso_sp(alpha=0.001, view='layers')" in str(record)

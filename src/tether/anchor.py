@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -16,7 +16,7 @@ from tether.errors import CheckpointError, MatchError
 from tether.files import file_digest, write_durably
 from tether.params.norms import norm_layers
 from tether.params.select import aliases, parameters, select
-from tether.params.shards import sharded
+from tether.params.shards import local, sharded
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,6 +132,15 @@ class Anchor:
         """
         verify(self.files)
 
+    def apart_from(self, named: Mapping[str, nn.Parameter]) -> "Anchor":
+        """The same with a copy of each reference that is a parameter's own memory, and would move with it."""
+        shared = {
+            name: value.clone()
+            for name, value in self.references.items()
+            if name in named and _memory(value) == _memory(named[name]) != 0
+        }
+        return replace(self, references={**self.references, **shared}) if shared else self
+
     def copied(self) -> "Anchor":
         """The same anchor with every reference in memory."""
         references = {name: value.clone() for name, value in self.references.items()}
@@ -171,6 +180,10 @@ def verify(files: Mapping[Path, str]) -> None:
                 why="the reference is mapped from this file, so the penalty would pull somewhere else",
                 fix="transfer again from the file as it is now",
             )
+
+
+def _memory(tensor: Tensor) -> int:
+    return local(tensor.detach()).untyped_storage().data_ptr()
 
 
 def _parameters_of(name: str, layer: nn.Module) -> set[str]:

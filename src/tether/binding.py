@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tether.anchor import Anchor
-from tether.errors import MatchError, PlanError, TetherError
+from tether.errors import MatchError, PlanError
 from tether.guard import few
 from tether.held import Held
 from tether.hooks import Attachment
@@ -58,9 +58,11 @@ class Tether:
         refuse_partitioned(named.items())
         refuse_flattened(model)
         _refuse_foreign(anchor, named)
+        anchor = anchor.apart_from(named)
         self.anchor, self.plan, self.references = anchor, plan, References(anchor)
         self.attachment: Attachment | None = None
         self._history = [0, 0]
+        self._left: dict[str, Any] = {}
         unheldable = {name: f"{p.dtype}" for name, p in named.items() if not p.dtype.is_floating_point}
         roles = {name: roles_of(name, anchor) for name in named if name not in unheldable}
         names = {name: others for name, others in aliases(model).items() if name in roles}
@@ -137,16 +139,20 @@ class Tether:
                 label=str(self.plan),
                 start=self.steps_seen,
             )
-        except TetherError:
+        except BaseException:
             if before is not None and before.optimizer() is not None:
                 self.attachment = before.again()
+                self._go_on()
             raise
+        self._go_on()
         return self
 
     def detach(self) -> None:
         """Deliver gathered pulls and stop acting; `value()` is differentiable again."""
         if self.attachment is not None:
             self.attachment.detach()
+            left = self.attachment.state()
+            self._left = {"gathered": left["gathered"], "waiting": left["waiting"]}
             self._history = [self.steps_seen, self.steps_acted]
             self.attachment = None
 
@@ -163,7 +169,7 @@ class Tether:
     @property
     def steps_acted(self) -> int:
         """Steps in which a pull acted."""
-        here = self.attachment.acted - int(self.attachment.skipped) if self.attachment else 0
+        here = int(self.attachment.acted) if self.attachment else 0
         return self._history[1] + here
 
     @property
@@ -228,7 +234,7 @@ class Tether:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a saved state: its counts, the place in the schedules, and what it had gathered.
 
-        Attach first: without an attached optimiser, what was gathered has nowhere to go and is left.
+        What was gathered goes to the optimiser that is attached, or to the next one.
 
         Raises:
             PlanError: the state is of another plan.
@@ -237,8 +243,9 @@ class Tether:
         if state["plan"] != str(self.plan):
             raise PlanError(f"the saved state is of another plan: {state['plan']}", why=f"this one is: {self.plan}")
         self._history = [int(state["seen"]), int(state["acted"])]
+        self._left = dict(state)
         if self.attachment is not None:
-            self.attachment.go_on_from(state)
+            self._go_on()
 
     def restore(self, anchor: Anchor) -> None:
         """Hold to the references of another anchor of this model, as when a run goes on in a new process.
@@ -261,6 +268,12 @@ class Tether:
         return summarise(self)
 
     __str__ = summary
+
+    def _go_on(self) -> None:
+        """Hand over what an earlier attachment, or a saved state, has left to deliver."""
+        left, self._left = self._left, {}
+        if left and self.attachment is not None:
+            self.attachment.go_on_from({**left, "seen": self._history[0]})
 
     def _bind(self, parameter: nn.Parameter, name: str, role: Role, pull: Pull) -> Held:
         mask = self.anchor.new.get(name)

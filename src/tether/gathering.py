@@ -43,19 +43,27 @@ class Gathering:
             PullBelowPrecision: even 1,000 steps at once would round to nothing.
 
         """
-        if not part.penalty.coupled:  # a constraint holds at any step
+        pull = part.penalty.pulling
+        if pull is None or not part.numel:  # a constraint holds at any step
             self.every[part], self.enough[part], self.least[part] = 1, 0.0, 0.0
             return
         assumed, reference = step or ASSUMED_STEP, "zero" if part.pull.reference == "zero" else "source"
-        ratio = part.penalty.relative_pull(part.weight(), assumed)
+        ratio = pull.relative_pull(part.weight(), assumed)
+        if ratio == 0:  # all its importances are 0: it pulls nothing
+            self.every[part], self.enough[part], self.least[part] = 1, 0.0, 0.0
+            return
         half_ulp = torch.finfo(part.parameter.dtype).eps / 2
         least = HALF_ULPS["zero"] * half_ulp
-        if step and ratio * MOST_STEPS < least:
+        steps_at_once = MOST_STEPS if part.penalty.coupled else 1  # a constraint beside it cannot wait
+        if step and ratio * steps_at_once < least:
             raise PullBelowPrecision(
                 f"the pull {part.pull!r} on `{part.name}` rounds to nothing in {part.parameter.dtype}",
                 why=f"a step of {step:.1e} moves {ratio:.1e} of a displacement, and half an ulp is {half_ulp:.1e}",
                 fix="keep the weights in float32, raise the strength or the rate, or leave the parameter free",
             )
+        if not part.penalty.coupled:
+            self.every[part], self.enough[part], self.least[part] = 1, 0.0, 0.0
+            return
         wanted = max(least, min(HALF_ULPS[reference] * half_ulp, MOST_SHARE))
         steps = MOST_STEPS if wanted > MOST_STEPS * ratio else wanted / ratio
         self.every[part] = max(1, math.ceil(steps))
@@ -64,6 +72,8 @@ class Gathering:
 
     def collect(self, part: Held, step: float | Tensor) -> float | Tensor:
         """Add one step; return what is due, 0 where it is not enough yet."""
+        if isinstance(step, Tensor) and step.dtype.itemsize < 4:
+            step = step.float()  # a narrow sum stops growing
         before = self.collected.get(part, 0.0)
         # a step for each value is as large as the parameter, so what is collected of it stays in its memory
         self.collected[part] = before.add_(step) if isinstance(before, Tensor) else before + step

@@ -38,6 +38,7 @@ class Held:
     penalty: Penalty = field(init=False)
     shard_penalty: Penalty = field(init=False)
     _own_rows: Tensor | None = field(init=False)
+    _near: Tensor | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         outline = self.parameter.detach()
@@ -103,12 +104,12 @@ class Held:
 
     def aligned(self) -> Tensor | None:
         """The reference on the parameter's device and in its dtype, moved once when the parameter has moved."""
-        if self.reference is not None and (
-            self.reference.device != self.parameter.device or self.reference.dtype != self.parameter.dtype
-        ):
-            self.reference = self.reference.to(self.parameter.device, self.parameter.dtype)
-            self.copied = True
-        return self.reference
+        kind = (self.parameter.device, self.parameter.dtype)
+        if self.reference is None or (self.reference.device, self.reference.dtype) == kind:
+            return self.reference
+        if self._near is None or (self._near.device, self._near.dtype) != kind:
+            self._near, self.copied = self.reference.to(*kind), True
+        return self._near
 
     def _rows(self) -> Tensor:
         assert self._own_rows is not None

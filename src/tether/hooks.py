@@ -56,7 +56,10 @@ class Attachment:
         optimizer = unwrap(optimizer)
         self.held, self.via, self.metric, self.label, self.start = tuple(held), via, metric, label, start
         self.optimizer = weakref.ref(optimizer)
-        self.seen, self.acted, self._waiting, self.skipped = 0, 0, 0, torch.zeros(())
+        self.seen = 0
+        self.acted: int | Tensor = 0
+        self._waiting: int | Tensor = 0
+        self._depth = 0
         self.gathering = Gathering()
         self.membership = Membership(self.held, optimizer, own_decay)
         own = via == "prox" and metric == "optimizer"
@@ -106,12 +109,11 @@ class Attachment:
     def state(self) -> dict[str, Any]:
         """What is gathered, and how many steps wait for its delivery."""
         gathering = self.gathering
-        return {"gathered": gathering.saved(), "settled": gathering.settled(), "waiting": self._waiting}
+        return {"gathered": gathering.saved(), "settled": gathering.settled(), "waiting": int(self._waiting)}
 
     def go_on_from(self, state: Mapping[str, Any]) -> None:
         """Count from a tether's saved state, with what was gathered there."""
         self.start, self.seen, self.acted, self._waiting = state["seen"], 0, 0, state.get("waiting", 0)
-        self.skipped = torch.zeros_like(self.skipped)
         self.gathering.restore(self.held, state.get("gathered", {}), state.get("settled", {}))
 
     def check(self) -> None:
@@ -134,13 +136,23 @@ class Attachment:
 
     def _settle(self, group: Group, part: Held) -> None:
         if self._step is not None:
-            rates = [float(group[key]) for key in ("lr", "initial_lr", "max_lr") if key in group]
+            rates = [float(group[key]) for key in ("lr", "initial_lr", "max_lr") if group.get(key) is not None]
             peak = {**group, "lr": max(rates, default=0.0)}
             self.gathering.settle(part, float(self._step(peak)))
         elif self._metric is not None:
             self.gathering.settle(part, 0.0)  # what the optimiser's steps will be is not known yet
 
     def _before(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        self._depth += 1
+        if self._depth > 1:  # a subclass's step that calls its parent's, which torch gives hooks as well
+            return None
+        try:
+            return self._begin(optimizer, args, kwargs)
+        except BaseException:
+            self._depth = 0
+            raise
+
+    def _begin(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         self.membership.refuse_changes(optimizer)
         if self.via == "prox":
             return None
@@ -182,13 +194,14 @@ class Attachment:
         return part.pull.schedule.factor(self.start + self.seen)
 
     def _after(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self._depth -= 1
+        if self._depth > 0:
+            return
         acting = self.membership.acting(optimizer)
         skip = getattr(optimizer, "found_inf", None)  # a fused step under GradScaler changes nothing where it is 1
         if acting:
-            self._waiting += 1
-            if skip is not None:
-                skip = skip.detach().reshape(())
-                self.skipped = self.skipped.to(skip.device) + skip
+            skip = None if skip is None else skip.detach().reshape(())
+            self._waiting = self._waiting + (1 if skip is None else (skip == 0).long())
             if self.via == "gradient":
                 self._count()
             else:
@@ -204,7 +217,7 @@ class Attachment:
             if key not in steps:
                 step = self._taken(optimizer, group, part)
                 step = step if factor == 1 else factor * step
-                steps[key] = step if skip is None else step * (1 - skip)
+                steps[key] = step if skip is None else _unless(skip, step)
             due.append((part, self.gathering.collect(part, steps[key])))
         return due
 
@@ -219,12 +232,21 @@ class Attachment:
         due = [(part, step) for part, step in due if isinstance(step, Tensor) or step > 0]
         if due:
             _apply(due)
-            self._count()
+            self._count([step for _, step in due])
 
-    def _count(self) -> None:
-        """The steps that waited for a delivery have acted with it."""
-        self.acted += self._waiting
-        self._waiting = 0
+    def _count(self, due: Sequence[float | Tensor] = (1.0,)) -> None:
+        """The steps that waited for a delivery have acted with it; a tensor tells on its device if there was one."""
+        tensors = [step for step in due if isinstance(step, Tensor)]
+        came: int | Tensor = 1
+        if len(tensors) == len(due):
+            came = torch.stack([(step > 0).any().to(tensors[0].device) for step in tensors]).any().long()
+        self.acted = self.acted + self._waiting * came
+        self._waiting = self._waiting * (1 - came)
+
+
+def _unless(skip: Tensor, step: float | Tensor) -> Tensor:
+    """The step, or 0 where it was skipped, in which it may be no number."""
+    return torch.where(skip > 0, 0.0, torch.as_tensor(step, device=skip.device))
 
 
 def _sign(group: Group) -> float:

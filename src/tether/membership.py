@@ -25,6 +25,8 @@ class Membership:
     """
 
     def __init__(self, held: Sequence[Held], optimizer: Optimizer, own_decay: OwnDecay = "refuse") -> None:
+        if own_decay not in ("refuse", "replace"):
+            raise AttachError(f"`own_decay={own_decay!r}`", fix='own_decay="refuse" or own_decay="replace"')
         self._by_id: dict[int, list[Held]] = {}
         for part in held:
             self._by_id.setdefault(id(part.parameter), []).append(part)

@@ -157,7 +157,9 @@ def _plan(spec: RunSpec) -> str:
     plan = spec.plan
     if plan.preset is None:
         return f"transferred {plan.transferred or 'none'}, new {plan.new or 'none'}"
-    arguments = ", ".join(f"{name}={value:g}" for name, value in plan.args.items())
+    arguments = ", ".join(
+        f"{name}={value!r}" if isinstance(value, str) else f"{name}={value:g}" for name, value in plan.args.items()
+    )
     return f"{plan.preset}({arguments})" if arguments else plan.preset
 
 

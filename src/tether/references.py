@@ -10,7 +10,7 @@ from tether.checkpoint.checkpoint import Checkpoint
 from tether.checkpoint.resolve import load
 from tether.errors import CheckpointError, PlanError
 from tether.params.select import canonical
-from tether.params.shards import whole
+from tether.params.shards import local, whole
 from tether.penalties.plan import Role
 from tether.penalties.pull import SOURCE, ZERO, Pull, Reference, Weights
 from tether.registry import did_you_mean
@@ -38,7 +38,7 @@ class References:
         if pull.reference == ZERO:
             return None
         if pull.reference == SOURCE:
-            return cut(self.anchor.references[name], parameter)
+            return cut(_apart(self.anchor.references[name], parameter), parameter)
         weights = self._weights(pull.reference)
         found = weights.tensors.get(name)
         if found is None or found.shape != parameter.shape:
@@ -47,13 +47,13 @@ class References:
                 f"`{pull!r}`: {weights.name} {what} `{name}` of {tuple(parameter.shape)}",
                 fix=f"a checkpoint of this model, or overrides={{{name!r}: None}}",
             )
-        if role == "new" and _same(found, parameter):
+        if role == "new" and _same(found, parameter, self.anchor.new.get(name)):
             raise PlanError(
                 f"`{pull!r}` would hold the new parameter `{name}` to its own start",
                 why="that is random and means nothing: a new parameter is held to zero, to another model's, or not",
                 fix=f'overrides={{{name!r}: L2(…).toward("zero")}} or None',
             )
-        return cut(found.detach(), parameter)
+        return cut(_apart(found.detach(), parameter), parameter)
 
     def verify(self) -> None:
         """Check that no mapped file has changed since it was read.
@@ -72,13 +72,22 @@ class References:
                 tensors, called = checkpoint.tensors, f"`{reference}`"
             else:
                 tensors, called = reference.tensors, reference.name
-            self._read[reference] = Weights({canonical(name): tensor for name, tensor in tensors.items()}, called)
+            bare = {canonical(name): tensor for name, tensor in tensors.items()}
+            self._read[reference] = Weights({**bare, **tensors}, called)
         return self._read[reference]
 
 
-def _same(found: Tensor, parameter: nn.Parameter) -> bool:
-    start = whole(parameter.detach())
-    return torch.equal(whole(found).to(start), start) and bool(start.any())
+def _same(found: Tensor, parameter: nn.Parameter, new: Tensor | None) -> bool:
+    start, found = whole(parameter.detach()), whole(found)
+    if new is not None:
+        start, found = start[new.to(start.device)], found[new.to(found.device)]
+    return torch.equal(found.to(start), start) and bool(start.any())
+
+
+def _apart(found: Tensor, parameter: nn.Parameter) -> Tensor:
+    """A copy where the reference is the parameter's own memory, and would move with it."""
+    theirs, ours = local(found).untyped_storage(), local(parameter.detach()).untyped_storage()
+    return found.clone() if ours.nbytes() and theirs.data_ptr() == ours.data_ptr() else found
 
 
 def _checkpoint(reference: str) -> Checkpoint:

@@ -14,6 +14,8 @@ from tether.errors import SettingsError
 from tether.registry import did_you_mean
 
 VERSION = 1
+UNION = ("constrained-float", "str")
+"""What pydantic puts into the place of an error for each of two types that a value may have."""
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -244,9 +246,10 @@ def _plain(value: Any) -> Any:
 
 def _refusal(cls: type[BaseModel], error: ValidationError, origin: str) -> SettingsError:
     first = error.errors(include_url=False)[0]
-    path = [part for part in first["loc"] if isinstance(part, str)]
+    path = [part for part in first["loc"] if isinstance(part, str) and part not in UNION]
     key = ".".join(path)
-    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    others = {one["loc"][: len(path)] for one in error.errors(include_url=False)}
+    more = f" (and {len(others) - 1} more)" if len(others) > 1 else ""
     if first["type"] == "extra_forbidden":
         return SettingsError(
             f"{origin}: there is no setting `{key}`{more}", fix=did_you_mean(path[-1], _fields_at(cls, path[:-1]))

@@ -456,9 +456,10 @@ def test_a_reference_that_was_written_to() -> None:
 
 def test_a_reference_that_moves_with_the_parameter() -> None:
     model = net()
-    references = {name: p.detach() for name, p in model[0].named_parameters(prefix="0")}
     optimizer = sgd(model)
-    leash = Tether(model, Anchor(references, dict.fromkeys(("2.weight", "2.bias"))), l2_sp()).attach(optimizer)
+    leash = Tether(model, Anchor.of(model, new="2.*"), l2_sp()).attach(optimizer)
+    leash.parts[0].reference = leash.parts[0].parameter.detach()
+    assert leash.parts[0].name == "0.weight"
     found = leash.audit(optimizer, BATCH)
     assert ("reference", "0.weight") in failed(found)
     assert "moves with it" in str(found)
@@ -620,3 +621,21 @@ def test_a_gradient_that_is_not_finite_is_refused() -> None:
     _, optimizer, leash = made(l2_sp())
     with pytest.raises(Diverged, match="the gradient of this batch is not finite"):
         leash.audit(optimizer, (INPUTS * torch.nan, TARGETS))
+
+
+@pytest.mark.parametrize("how", ["another model's", "none"])
+def test_a_loss_that_reaches_no_held_parameter(how: str) -> None:
+    model = net()
+    optimizer = sgd(model)
+    leash = Tether(model, Anchor.of(model, new="2.*"), l2_sp()).attach(optimizer)
+    other = net()
+
+    def loss() -> torch.Tensor:
+        if how == "none":
+            return functional.cross_entropy(model(BATCH[0]).detach(), BATCH[1]).requires_grad_()
+        return functional.cross_entropy(other(BATCH[0]), BATCH[1])
+
+    found = leash.audit(optimizer, loss)
+    assert failed(found) == {("pulls measured", "the batch")}
+    assert "no pull was measured" in str(found).splitlines()[0]
+    assert not found.passed

@@ -71,7 +71,7 @@ def everything(model: nn.Module, optimizer: torch.optim.Optimizer, leash: Tether
     hooks = [optimizer._optimizer_step_pre_hooks, optimizer._optimizer_step_post_hooks]
     layers = [(m.training, list(m._forward_hooks), list(m._forward_pre_hooks)) for m in model.modules()]
     attached = leash.attachment
-    pulled = [attached.seen, attached.acted, attached._waiting, bits(attached.skipped)] if attached else []
+    pulled = [attached.seen, attached.acted, attached._waiting] if attached else []
     gathered = [dict(vars(attached.gathering))] if attached else []
     numpy = np.random.get_state()
     return [

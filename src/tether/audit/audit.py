@@ -1,6 +1,6 @@
 """audit: the pull that each parameter really gets in one step, held against the plan."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -74,7 +74,15 @@ def audit(
     call = objective(leash.model, batch, loss)
     with unchanged(leash, optimizer, scaler):
         rows = (*standing(leash, optimizer), *_laws(leash), *_step(leash, optimizer, call, batchnorm, scaler))
-    return Audit(str(leash.plan), rows)
+    return Audit(str(leash.plan), (*rows, *_reached(rows)))
+
+
+def _reached(rows: Sequence[Row]) -> Iterator[Row]:
+    """An audit that measured no pull has shown nothing, where the batch's own loss is why."""
+    made = [row for row in rows if row.check == "pull delivered"]
+    if made and all(row.passed is None and "no gradient" in row.note for row in made):
+        why = "no held parameter has a gradient in this batch: its loss is of another model, or carries none"
+        yield Row("pulls measured", "the batch", "> 0", "0", False, why)
 
 
 def _refuse(leash: Tether, batchnorm: BatchNorm) -> None:

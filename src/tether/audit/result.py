@@ -72,6 +72,8 @@ class Audit:
         failed, unchecked, count = len(self.failed), len(self.unchecked), len(self.rows)
         title = f"audit: failed, {failed} of {count} checks" if failed else f"audit: passed, {count} checks"
         title += f", {unchecked} of them not made" if unchecked else ""
+        pulls = [row for row in self.rows if row.check == "pull delivered"]
+        title += "; no pull was measured" if pulls and all(row.passed is None for row in pulls) else ""
         return "\n".join([f"{title} · {self.plan}", *self._failed(), *self._unchecked(), *self._passed()])
 
     def _failed(self) -> Iterator[str]:

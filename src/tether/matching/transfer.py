@@ -65,7 +65,7 @@ def transfer(
     *,
     by: By | None = None,
     rename: Sequence[tuple[str, str]] = (),
-    exclude: Sequence[str] = (),
+    exclude: str | Sequence[str] = (),
     coverage: float = 0.5,
     source_classes: Sequence[str] | None = None,
     target_classes: Sequence[str] | None = None,
@@ -92,6 +92,7 @@ def transfer(
     (True, 1.0)
     """
     checkpoint = source if isinstance(source, Checkpoint) else load(source)
+    exclude = [exclude] if isinstance(exclude, str) else exclude
     found = match(
         checkpoint,
         into,

@@ -51,6 +51,11 @@ class Penalty(ABC):
     def null(self) -> bool:
         """Whether it is zero everywhere."""
 
+    @property
+    def pulling(self) -> "Penalty | None":
+        """What of it has a strength: all of it, or of a constraint nothing."""
+        return self if self.coupled else None
+
     def add_gradient_(
         self,
         grads: Sequence[Tensor],

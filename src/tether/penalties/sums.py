@@ -46,6 +46,12 @@ class Sum(Penalty):
         """Whether every term has a gradient."""
         return all(term.coupled for term in self.terms)
 
+    @property
+    def pulling(self) -> Penalty | None:
+        """The terms that have a strength."""
+        strong = tuple(term for term in self.terms if term.coupled)
+        return Sum(strong) if strong else None
+
     def value(self, delta: Float[Tensor, "*shape"]) -> Float[Tensor, ""]:
         """Ω₁(δ) + Ω₂(δ) + …."""
         first, *rest = [term.value(delta) for term in self.terms]

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -95,7 +96,7 @@ class Weighted(Penalty):
             )
         if importance.shape != weight.shape:
             raise PlanError(f"the importance of `{name}` is {tuple(importance.shape)}, and it is {tuple(weight.shape)}")
-        importance = importance.detach().to(weight)
+        importance = importance.detach().to(weight.device, torch.promote_types(weight.dtype, torch.float32))
         return Weighted(self.strength, importance if rows is None else importance[rows.to(importance.device)])
 
     def __eq__(self, other: object) -> bool:
@@ -113,7 +114,7 @@ class Weighted(Penalty):
     def _for(self, delta: Tensor) -> Tensor:
         if not isinstance(self.importance, Tensor):
             raise PlanError(f"`{self!r}` is of many parameters", fix="penalty.on(name, weight), which a tether does")
-        return self.importance.to(delta)
+        return self.importance.to(delta.device)
 
 
 def _refuse_negative(name: str, importance: Tensor) -> None:
