@@ -42,6 +42,13 @@ def test_an_importance_that_is_none_is_refused(bad):
         Weighted(1.0, torch.tensor([1.0, bad]))
 
 
+@pytest.mark.parametrize("importance", ["fisher.safetensors", 3.0, None], ids=repr)
+def test_what_is_no_importance_says_where_one_comes_from(importance):
+    with pytest.raises(PlanError, match="neither a tensor nor one for each name") as refused:
+        Weighted(1.0, importance)
+    assert "Fisher.load(path)" in refused.value.fix
+
+
 def test_the_pull_is_measured_where_nine_tenths_of_the_importance_lie():
     importance = torch.full((1000,), 1e-12)
     importance[:100] = 1.0

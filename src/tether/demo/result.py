@@ -62,7 +62,8 @@ class Demo:
             target, kept = (difference(self.column(method, f), self.column("plain", f)) for f in ("target", "kept"))
             said.append(f"{method} from plain by {target} on the target and {kept} on what is kept")
         seeds = len(self.column("plain", "target"))
-        return f"{'; '.join(said)} (points; 95 % intervals over {seeds} seeds, on these test digits)."
+        told = "; ".join(part.removesuffix(",") for part in said)
+        return f"{told} (points; 95 % intervals over {seeds} seeds, on these test digits)."
 
 
 def mean_and_error(values: Float64[np.ndarray, " seeds"], digits: int = 3) -> str:

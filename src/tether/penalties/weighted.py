@@ -39,6 +39,11 @@ class Weighted(Penalty):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "strength", checked_strength("Weighted", self.strength))
+        if not isinstance(self.importance, Tensor | Mapping):
+            raise PlanError(
+                f"an importance of type `{type(self.importance).__name__}` is neither a tensor nor one for each name",
+                fix="tether.fisher(model, batches), or tether.Fisher.load(path)",
+            )
         if isinstance(self.importance, Tensor):
             _refuse_negative("importance", self.importance)
             return
