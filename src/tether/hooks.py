@@ -1,7 +1,9 @@
 """Attachment: a tether's pulls, made to act once in every step of an optimiser."""
 
+import sys
 import weakref
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from types import FrameType
 from typing import Any
 
 import torch
@@ -19,6 +21,8 @@ from tether.stepsize import Step, effective_step
 from tether.unwrap import unwrap
 
 Due = tuple[Held, float | Tensor]
+HOOKED = sys.modules[Optimizer.__module__].__file__
+"""Where torch wraps a step in its hooks."""
 
 
 class Attachment:
@@ -59,7 +63,6 @@ class Attachment:
         self.seen = 0
         self.acted: int | Tensor = 0
         self._waiting: int | Tensor = 0
-        self._depth = 0
         self.gathering = Gathering()
         self.membership = Membership(self.held, optimizer, own_decay)
         own = via == "prox" and metric == "optimizer"
@@ -143,16 +146,8 @@ class Attachment:
             self.gathering.settle(part, 0.0)  # what the optimiser's steps will be is not known yet
 
     def _before(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        self._depth += 1
-        if self._depth > 1:  # a subclass's step that calls its parent's, which torch gives hooks as well
+        if _nested(optimizer):
             return None
-        try:
-            return self._begin(optimizer, args, kwargs)
-        except BaseException:
-            self._depth = 0
-            raise
-
-    def _begin(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         self.membership.refuse_changes(optimizer)
         if self.via == "prox":
             return None
@@ -194,8 +189,7 @@ class Attachment:
         return part.pull.schedule.factor(self.start + self.seen)
 
     def _after(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self._depth -= 1
-        if self._depth > 0:
+        if _nested(optimizer):
             return
         acting = self.membership.acting(optimizer)
         skip = getattr(optimizer, "found_inf", None)  # a fused step under GradScaler changes nothing where it is 1
@@ -242,6 +236,21 @@ class Attachment:
             came = torch.stack([(step > 0).any().to(tensors[0].device) for step in tensors]).any().long()
         self.acted = self.acted + self._waiting * came
         self._waiting = self._waiting * (1 - came)
+
+
+def _nested(optimizer: Optimizer) -> bool:
+    """Whether this is the step of a parent, called by its subclass's: torch may have given hooks to both.
+
+    The stack tells, and no count that a step which raises would leave behind.
+    """
+    frame: FrameType | None = sys._getframe(1)
+    steps = 0
+    while frame is not None and steps < 2:
+        code = frame.f_code
+        if code.co_filename == HOOKED and code.co_name == "wrapper":
+            steps += frame.f_locals["args"][0] is optimizer
+        frame = frame.f_back
+    return steps > 1
 
 
 def _unless(skip: Tensor, step: float | Tensor) -> Tensor:

@@ -62,6 +62,21 @@ def test_a_step_that_raises_is_begun_anew():
     assert leash.acted_on == "the penalty acted on 1 of 1 steps"
 
 
+@both_ways
+def test_a_step_that_raises_within_does_not_switch_the_later_ones_off(via: str):
+    def failing() -> None:
+        raise RuntimeError("no batch")
+
+    model = one()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    leash = Tether(model, Anchor.of(model), Plan(L2(1.0).toward("zero"))).attach(optimizer, via=via)
+    with pytest.raises(RuntimeError, match="no batch"):
+        optimizer.step(failing)
+    still(model, optimizer)
+    assert model.weight.item() == pytest.approx(0.9 if via == "gradient" else 1 / 1.1)
+    assert leash.acted_on == "the penalty acted on 1 of 1 steps"
+
+
 @pytest.mark.parametrize("kind", [torch.optim.Adam, torch.optim.AdamW])
 def test_a_skipped_first_step_leaves_no_nan_behind(kind: Any):
     ends = []
