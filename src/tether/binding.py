@@ -229,7 +229,7 @@ class Tether:
         if self.attachment is not None:
             self.attachment.check()
         state = {"plan": str(self.plan), "seen": self.steps_seen, "acted": self.steps_acted}
-        return state | (self.attachment.state() if self.attachment is not None else {})
+        return {**self._left, **state, **(self.attachment.state() if self.attachment is not None else {})}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a saved state: its counts, the place in the schedules, and what it had gathered.

@@ -180,6 +180,16 @@ def test_what_is_gathered_outlives_a_detach_a_load_and_a_refused_attach():
     assert all(end == pytest.approx(ends["never"], abs=2e-6) for end in ends.values())
 
 
+def test_a_state_taken_while_detached_still_has_what_is_gathered():
+    model = one()
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    leash = Tether(model, Anchor.of(model), Plan(L2(1e-5).toward("zero"))).attach(optimizer)
+    still(model, optimizer, 20)
+    gathered = leash.state_dict()["gathered"]
+    leash.detach()
+    assert leash.state_dict()["gathered"] == gathered != {}
+
+
 def test_importances_too_small_for_the_weights_dtype_still_weigh():
     model = one(2.0, torch.float16)
     importance = {"weight": torch.full((1, 1), 1e-8)}
