@@ -8,6 +8,7 @@ from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from tether.errors import HooksLost
+from tether.escaping import terminal
 from tether.held import Held
 
 MARK = "tether"
@@ -54,7 +55,7 @@ def held_elsewhere(parameters: Iterable[Any]) -> list[str]:
 def few(names: Sequence[str], most: int = 4) -> str:
     """The first names, and how many more there are."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(f"`{name}`" for name in names[:most]) + more
+    return ", ".join(f"`{terminal(name)}`" for name in names[:most]) + more
 
 
 def _mark(optimizer: Optimizer, label: str) -> None:

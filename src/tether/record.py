@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from tether.errors import DataError
+from tether.escaping import json_text, printable
 from tether.files import write_durably
 from tether.spec import RunSpec
 
@@ -94,16 +95,15 @@ class RunRecord:
         source = f", from {spec.source.path}" if spec.source else ", from scratch"
         where = f"{environment.get('device')}, threads {environment.get('threads')}, {environment.get('platform')}"
         versions = (f"{name} {environment.get(name)}" for name in ("tether", "python", "torch", "numpy"))
-        return "\n".join(
-            [
-                f"run: {spec.model.name} on {spec.data.path}{source} · plan {_plan(spec)} · seed {spec.seed}",
-                f"spec: {spec.digest[:12]} · batchnorm {spec.batchnorm}",
-                f"environment: {', '.join(versions)} · {where}",
-                f"metrics: {len(self.metrics)} rows" + (f", last {_row(self.metrics[-1])}" if self.metrics else ""),
-                *(_outcome_lines(self.outcome) or ["outcome: none, the run has not ended"]),
-                *([f"run folder: {self.folder}"] if self.folder else []),
-            ]
-        )
+        lines = [
+            f"run: {spec.model.name} on {spec.data.path}{source} · plan {_plan(spec)} · seed {spec.seed}",
+            f"spec: {spec.digest[:12]} · batchnorm {spec.batchnorm}",
+            f"environment: {', '.join(versions)} · {where}",
+            f"metrics: {len(self.metrics)} rows" + (f", last {_row(self.metrics[-1])}" if self.metrics else ""),
+            *(_outcome_lines(self.outcome) or ["outcome: none, the run has not ended"]),
+            *([f"run folder: {self.folder}"] if self.folder else []),
+        ]
+        return "\n".join(map(printable, lines))
 
 
 def metrics_line(row: Mapping[str, Any]) -> str:
@@ -116,7 +116,7 @@ def metrics_line(row: Mapping[str, Any]) -> str:
 
 
 def _json(value: Mapping[str, Any], *, indent: int | None = None) -> str:
-    return json.dumps(dict(value), indent=indent, ensure_ascii=False, allow_nan=False)
+    return json_text(dict(value), indent=indent)
 
 
 def _version(distribution: str) -> str | None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from tether.escaping import printable, terminal
 from tether.guard import few
 from tether.held import Held
 from tether.params.shards import local, sharded
@@ -24,7 +25,7 @@ def summarise(leash: "Tether") -> str:
     way = f"by {attached.via}" if attached else f"by {leash.plan.via}, not attached"
     way += " in the optimiser's metric" if attached and attached.metric == "optimizer" else ""
     way += ", and its optimiser is gone or has lost its hooks" if attached and attached.lost else ""
-    title = leash.plan.says
+    title = printable(leash.plan.says)
     lines = [f"tether: {title} · {way}", *_held(leash.parts)]
     lines += _by_part(leash)
     lines += _free(leash)
@@ -95,7 +96,7 @@ def _by_part(leash: "Tether") -> list[str]:
 def _share(leash: "Tether", part: str, names: Sequence[str]) -> str:
     moved = _norm((_displacement(leash, name), leash.parameters[name]) for name in names)
     size = _norm((_source(leash, name), leash.parameters[name]) for name in names)
-    return f"{part} {100 * moved / size:.2f} %" if size else f"{part} {moved:.3g}"
+    return f"{terminal(part)} {100 * moved / size:.2f} %" if size else f"{terminal(part)} {moved:.3g}"
 
 
 def _displacement(leash: "Tether", name: str) -> torch.Tensor:

@@ -143,7 +143,7 @@ def test_names_cannot_move_the_cursor_or_pass_for_a_line(
 ) -> None:
     run(["raises", "escape"], commands)
     assert capsys.readouterr().err == (
-        "error: no picture `a\\x1b[2J\\u202e.jpg`\nwhy: it is not there\n  fix: rm -r .\nfix: ls\n"
+        "error: no picture `a\\x1b[2J\\u202e.jpg`\nwhy: it is not there\\nfix: rm -r .\nfix: ls\n"
     )
 
 

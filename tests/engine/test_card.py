@@ -13,7 +13,7 @@ def test_the_card_says_what_is_known(
     text = (tmp_path / "run/README.md").read_text()
     outcome = record.outcome
     assert f"from `{source_run}`" in text
-    assert "| classes | a, b, c |" in text
+    assert "| classes | `a`, `b`, `c` |" in text
     assert f"| test accuracy | {outcome['test']['accuracy']:.4f} on 12 pictures" in text
     assert f"| linear probe on the source's features | {outcome['probe']['accuracy']:.4f} |" in text
     assert f"| {outcome['retention']['kept']:.4f}; the source itself {outcome['retention']['source']:.4f} |" in text

@@ -6,6 +6,7 @@ from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from tether.escaping import printable, terminal
 from tether.guard import few
 from tether.summary import table
 
@@ -74,18 +75,18 @@ class Audit:
         title += f", {unchecked} of them not made" if unchecked else ""
         pulls = [row for row in self.rows if row.check == "pull delivered"]
         title += "; no pull was measured" if pulls and all(row.passed is None for row in pulls) else ""
-        return "\n".join([f"{title} · {self.plan}", *self._failed(), *self._unchecked(), *self._passed()])
+        return "\n".join([f"{title} · {printable(self.plan)}", *self._failed(), *self._unchecked(), *self._passed()])
 
     def _failed(self) -> Iterator[str]:
         for rows in _alike(self.failed, lambda row: (row.check, row.note)):
             expected, measured = _range(rows, "expected"), _range(rows, "measured")
             yield f"failed: {rows[0].check}, {_names(rows)}: expected {expected}, measured {measured}"
             if rows[0].note:
-                yield f"  {rows[0].note}"
+                yield f"  {printable(rows[0].note)}"
 
     def _unchecked(self) -> Iterator[str]:
         for rows in _alike(self.unchecked, lambda row: (row.check, row.note)):
-            yield f"not checked: {rows[0].check}, {_names(rows)}: {rows[0].note}"
+            yield f"not checked: {rows[0].check}, {_names(rows)}: {printable(rows[0].note)}"
 
     def _passed(self) -> list[str]:
         found = _alike([row for row in self.rows if row.passed], lambda row: row.check)
@@ -115,13 +116,13 @@ def counted(count: int, noun: str) -> str:
 
 
 def _names(rows: Sequence[Row]) -> str:
-    return rows[0].about if len(rows) == 1 and " " in rows[0].about else few([row.about for row in rows])
+    return terminal(rows[0].about) if len(rows) == 1 and " " in rows[0].about else few([row.about for row in rows])
 
 
 def _range(rows: Sequence[Row], field: str) -> str:
     """One value or two, or the least and the greatest of several."""
     values = sorted({getattr(row, field) for row in rows}, key=_size)
-    return ", ".join(values) if len(values) < 3 else f"{values[0]} … {values[-1]}"
+    return ", ".join(map(printable, values)) if len(values) < 3 else f"{printable(values[0])} … {printable(values[-1])}"
 
 
 def _size(value: str) -> tuple[float, str]:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from tether.checkpoint.nesting import shared_prefix
 from tether.errors import CheckpointError
+from tether.escaping import printable, terminal
 from tether.spec import ModelSpec, PreprocessingSpec
 
 Format = Literal["safetensors", "torch zip", "torch legacy", "module", "mapping"]
@@ -63,12 +64,14 @@ class Checkpoint:
             raise CheckpointError(f"`{self.origin}` holds no tensor")
 
     def __str__(self) -> str:
-        lines = [f"checkpoint: {self.origin} ({self.format}{', mapped' if self.mapped else ''})"]
+        lines = [f"checkpoint: {printable(self.origin)} ({self.format}{', mapped' if self.mapped else ''})"]
         if self.path is not None:
-            lines.append(f"file: {self.path}" + (f" · sha256 {self.digest[:12]}…" if self.digest else ""))
+            lines.append(
+                f"file: {printable(str(self.path))}" + (f" · sha256 {self.digest[:12]}…" if self.digest else "")
+            )
         lines += [self._tensor_line(), *self._name_lines()]
         if self.model is not None:
-            lines.append(f"model: {self.model.name}")
+            lines.append(f"model: {terminal(self.model.name)}")
         lines += [f"classes: {_listed(self.classes)}", f"preprocessing: {_described(self.preprocessing)}"]
         if self.by == "order":
             lines.append("pairing: in order, since its names are not the target's")
@@ -81,20 +84,22 @@ class Checkpoint:
 
     def _name_lines(self) -> list[str]:
         taken = [
-            f"{what} `{name}`" for what, name in (("entry", self.entry), ("prefix", self.prefix)) if name is not None
+            f"{what} `{terminal(name)}`"
+            for what, name in (("entry", self.entry), ("prefix", self.prefix))
+            if name is not None
         ]
         lines = [f"taken off: {', '.join(taken)}"] if taken else []
         if shared := shared_prefix(self.tensors):
-            lines.append(f"every name starts with `{shared}`, which was left on")
+            lines.append(f"every name starts with `{terminal(shared)}`, which was left on")
         if self.others:
-            lines.append(f"there too, and not read: {', '.join(f'`{name}`' for name in self.others)}")
+            lines.append(f"there too, and not read: {', '.join(f'`{terminal(name)}`' for name in self.others)}")
         return lines
 
 
 def _listed(classes: tuple[str, ...] | None) -> str:
     if classes is None:
         return "not known"
-    shown = ", ".join(classes[:8])
+    shown = ", ".join(map(terminal, classes[:8]))
     return f"{len(classes)} ({shown}{', …' if len(classes) > 8 else ''})"
 
 
@@ -104,4 +109,4 @@ def _described(preprocessing: PreprocessingSpec | None) -> str:
 
 
 def _short(value: object) -> str:
-    return " ".join(f"{item:g}" for item in value) if isinstance(value, tuple) else str(value)
+    return " ".join(f"{item:g}" for item in value) if isinstance(value, tuple) else terminal(str(value))

@@ -6,20 +6,20 @@ from difflib import get_close_matches
 from typing import Any
 
 from tether.errors import MachineError, SettingsError, TetherError
+from tether.escaping import printable
 from tether.files import DISK_FAILURES, write_refusal
 
 
 def block(error: TetherError) -> str:
-    r"""Render a refusal; what could move the cursor or pass for a line of its own is escaped.
+    r"""Render a refusal, each part of it in one line; what could move the cursor or begin a line is escaped.
 
-    >>> print(block(TetherError("no file `a\x1b[2J`", why="it is\nelsewhere", fix="ls")))
+    >>> print(block(TetherError("no file `a\x1b[2J`", why="it is\nerror: forged", fix="ls")))
     error: no file `a\x1b[2J`
-    why: it is
-      elsewhere
+    why: it is\nerror: forged
     fix: ls
     """
     lines = (("error", error.what), ("why", error.why), ("fix", error.fix))
-    return "\n".join(f"{label}: {_escaped(text)}" for label, text in lines if text)
+    return "\n".join(f"{label}: {printable(text)}" for label, text in lines if text)
 
 
 def usage_refusal(error: Any, command: str) -> SettingsError:
@@ -60,8 +60,3 @@ def _options(context: Any) -> list[str]:
 def _near(name: str, known: Iterable[str]) -> str:
     found = get_close_matches(name, sorted(known), n=1, cutoff=0.6)
     return f"did you mean `{found[0]}`?" if found else ""
-
-
-def _escaped(text: str) -> str:
-    shown = (c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
-    return "".join(shown).replace("\n", "\n  ")

@@ -19,5 +19,6 @@ def demo(
     tether demo --seeds 10 --out runs/demo-10
     """
     from tether.demo.run import demo as run
+    from tether.escaping import terminal
 
-    typer.echo(f"{run(out, seeds=seeds)}\n\nruns, figures and picture: {out}")
+    typer.echo(f"{run(out, seeds=seeds)}\n\nruns, figures and picture: {terminal(out)}")

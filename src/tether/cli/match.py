@@ -34,11 +34,10 @@ def match(
     tether match resnet50.safetensors --into timm:resnet50 --classes 102
     tether match efficientnet-lite0 --into timm:tf_efficientnet_lite0 --classes names.txt --by order
     """
-    import json
-
     from tether.checkpoint.resolve import load
     from tether.cli.flags import rename_pair
     from tether.engine.source import read_classes
+    from tether.escaping import json_text
     from tether.files import write_durably
     from tether.matching.match import match as find
     from tether.models.build import build
@@ -62,7 +61,7 @@ def match(
     )
     typer.echo(f"{checkpoint}\n{found}")
     if out is not None:
-        write_durably(out, json.dumps(found.to_json(), indent=1) + "\n")
+        write_durably(out, json_text(found.to_json(), indent=1) + "\n")
 
 
 def _classes(count: str) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from jaxtyping import Int64
 
 from tether.data.pictures import Pictures
 from tether.errors import DataError, SettingsError
+from tether.escaping import printable
 from tether.spec import DataSpec
 
 VALIDATION = 0.2
@@ -33,7 +34,7 @@ class Split:
 
     def __str__(self) -> str:
         counts = f"{len(self.train):,} train · {len(self.validation):,} validation · {len(self.test):,} test"
-        return "\n".join([counts, *self.notes])
+        return "\n".join([counts, *map(printable, self.notes)])
 
 
 def split(pictures: Pictures, spec: DataSpec, seed: int) -> Split:

@@ -3,17 +3,18 @@
 from collections.abc import Mapping
 from typing import Any
 
+from tether.escaping import markdown
 from tether.spec import RunSpec
 
 TEMPLATE = """\
-# {{ spec.model.name }} on {{ spec.data.path }}
+# {{ spec.model.name | name }} on {{ spec.data.path | name }}
 
 {{ "Fine-tuned" if spec.source else "Trained from scratch" }} by Tether {{ version }}\
-{% if spec.source %} from `{{ spec.source.path }}`{% endif %}, seed {{ spec.seed }}.
+{% if spec.source %} from {{ spec.source.path | name }}{% endif %}, seed {{ spec.seed }}.
 
 | | |
 |---|---|
-| classes | {{ classes | join(", ") }} |
+| classes | {{ classes | map("name") | join(", ") }} |
 | input | {{ prepared.size }} × {{ prepared.size }} pixels, {{ prepared.channels }} channels, \
 mean {{ prepared.mean | join(", ") }}, std {{ prepared.std | join(", ") }} |
 | training | {{ spec.optimizer.name }}, peak rate {{ spec.optimizer.lr }}, {{ outcome.epochs }} epochs of batches of \
@@ -43,12 +44,14 @@ One run of one seed says little about a method; `spec.toml` runs it again.
 
 
 def card(spec: RunSpec, classes: tuple[str, ...], outcome: Mapping[str, Any], summary: str) -> str:
-    """Markdown for the README of a run folder."""
+    """Markdown for the README of a run folder; names in it are code, which nothing reads further."""
     from jinja2 import Environment
 
     from tether import __version__
 
-    template = Environment(autoescape=False, keep_trailing_newline=True).from_string(TEMPLATE)
-    return template.render(
+    # it is Markdown, where the escapes of HTML would be read as letters of a block of code
+    pages = Environment(autoescape=False, keep_trailing_newline=True)
+    pages.filters["name"] = markdown
+    return pages.from_string(TEMPLATE).render(
         spec=spec, prepared=spec.preprocessing, classes=classes, outcome=outcome, summary=summary, version=__version__
     )

@@ -11,6 +11,7 @@ from tether.engine.build import Job, build
 from tether.engine.optimise import make_optimizer, rate
 from tether.engine.rows import Row, rows
 from tether.errors import UnknownStep
+from tether.escaping import printable, terminal
 from tether.penalties.l2 import L2
 from tether.spec import RunSpec
 from tether.stepsize import effective_step
@@ -42,7 +43,7 @@ class Preview:
             strength = "–" if row.strength is None else f"{row.strength:g}"
             lr = "–" if row.lr is None else f"{row.lr:g}"
             shape = "×".join(map(str, row.shape)) or "1"
-            lines.append([row.name, shape, row.fate, row.penalty, row.reference, strength, lr])
+            lines.append([terminal(row.name), shape, row.fate, printable(row.penalty), row.reference, strength, lr])
         when = f"time: about {self.seconds:.0f} s of training steps here"
         return "\n".join([self.title, *table(lines), *self.pulls, self.memory, when, *self.notes])
 
@@ -60,7 +61,7 @@ def preview(spec: RunSpec) -> Preview:
     job.leash.attach(optimizer)
     moved = [str(job.moved)] if job.moved else ["no source: every parameter is new"]
     return Preview(
-        title="\n".join([f"plan: {job.leash.plan}", *moved]),
+        title="\n".join([f"plan: {printable(str(job.leash.plan))}", *moved]),
         rows=tuple(rows(job.leash, optimizer)),
         pulls=tuple(_pulls(job, optimizer)),
         memory=_memory(job),

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
+from tether.escaping import terminal
+
 
 class Advance(Protocol):
     """Called after each step."""
@@ -23,7 +25,7 @@ def progress(total: int, what: str, *, quiet: bool | None = None) -> Iterator[Ad
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=30),
         MofNCompleteColumn(),
         TextColumn("{task.fields[rate]}"),
@@ -31,7 +33,7 @@ def progress(total: int, what: str, *, quiet: bool | None = None) -> Iterator[Ad
         TextColumn("{task.fields[told]}", markup=False),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=total, told="", rate="")
+        task = bar.add_task(terminal(what), total=total, told="", rate="")
 
         def advance(told: str) -> None:
             speed = bar.tasks[0].speed

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from tether.errors import MatchError
+from tether.escaping import terminal
 from tether.matching.head import Head, Rows
 from tether.matching.slots import Slot
 
@@ -85,7 +86,7 @@ def _rows(head: Head, name: str, value: Tensor) -> Rows | None:
     named = head.source_classes or ()
     if value.shape[0] != len(named):
         raise MatchError(
-            f"`{name}` of the source has {value.shape[0]} rows, and {len(named)} source classes are named",
+            f"`{terminal(name)}` of the source has {value.shape[0]} rows, and {len(named)} source classes are named",
             why="rows of a head are matched by class name, so each row needs one",
             fix="name the source's classes one a line, in the order of its outputs",
         )

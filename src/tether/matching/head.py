@@ -8,6 +8,7 @@ from typing import Protocol, runtime_checkable
 from torch import nn
 
 from tether.errors import MatchError
+from tether.escaping import terminal
 from tether.matching.slots import Slot
 from tether.params.select import spelled
 from tether.registry import did_you_mean
@@ -70,7 +71,7 @@ def _distinct(classes: Sequence[str] | None, side: str) -> tuple[str, ...] | Non
     twice = [name for name, count in Counter(classes).items() if count > 1]
     if twice:
         raise MatchError(
-            f"the {side} classes name `{twice[0]}` more than once",
+            f"the {side} classes name `{terminal(twice[0])}` more than once",
             why="rows of a head are matched by class name",
             fix="give every class a name of its own",
         )
@@ -81,7 +82,7 @@ def _layers(model: nn.Module, module: str | None, classes: int | None) -> list[n
     scopes = [_named(model, module)] if module is not None else list(_classifiers(model))
     layers = [layer for scope in scopes or [model] if (layer := _output(scope, classes, whole=bool(scopes)))]
     if classes is not None and not layers:
-        where = f"`{module}` of the model" if module else "the model's classifier" if scopes else "the model"
+        where = f"`{terminal(module)}` of the model" if module else "the model's classifier" if scopes else "the model"
         raise MatchError(
             f"{where} has no layer with {classes} outputs, one for each target class",
             why=f"its output layers are {', '.join(_outputs(model)[-4:]) or 'none'}",
@@ -95,7 +96,7 @@ def _named(model: nn.Module, module: str) -> nn.Module:
     modules: dict[str, nn.Module] = {spell(name): layer for name, layer in model.named_modules()}
     if module not in modules:
         near = [name for name, layer in modules.items() if isinstance(layer, LAYERS)][-8:]
-        raise MatchError(f"the model has no module `{module}` to be its head", fix=did_you_mean(module, near))
+        raise MatchError(f"the model has no module `{terminal(module)}` to be its head", fix=did_you_mean(module, near))
     return modules[module]
 
 

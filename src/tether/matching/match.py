@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from tether.checkpoint.checkpoint import Checkpoint
 from tether.errors import CoverageTooLow, MatchError, SettingsError
+from tether.escaping import terminal
 from tether.matching.fate import Miss, Pair, decide
 from tether.matching.head import Head
 from tether.matching.order import pair_in_order
@@ -173,7 +174,8 @@ def _summed(
 
 def _notes(untied: Iterable[str], cut: Sequence[str]) -> tuple[str, ...]:
     notes = [
-        f"`{name}` of the source has values of its own, and the model ties it to a tensor before it" for name in untied
+        f"`{terminal(name)}` of the source has values of its own, and the model ties it to a tensor before it"
+        for name in untied
     ]
     if cut:
         notes.append(f"weights but not running statistics are copied of {listed(cut)}: these keep the model's own")
@@ -212,4 +214,4 @@ def _way_out(found: Match, source: Checkpoint, names: Mapping[str, Slot], head: 
 
 
 def _sample(names: Iterable[str]) -> str:
-    return ", ".join(f"`{name}`" for name in list(names)[:2])
+    return ", ".join(f"`{terminal(name)}`" for name in list(names)[:2])

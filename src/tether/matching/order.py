@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping
 from torch import Tensor
 
 from tether.errors import MatchError
+from tether.escaping import terminal
 from tether.matching.slots import Slot, leaf
 
 COUNTER = "num_batches_tracked"
@@ -31,7 +32,7 @@ def pair_in_order(
     if len(here) != len(there):
         more, fewer, side = (here, there, "source") if len(here) > len(there) else (there, here, "model")
         raise _disagreement(
-            f"after {len(fewer)} that agree, the {side} has `{more[len(fewer)]}` and the other has no more"
+            f"after {len(fewer)} that agree, the {side} has `{terminal(more[len(fewer)])}` and the other has no more"
         )
     return dict(zip(there, here, strict=True))
 
@@ -54,7 +55,7 @@ def _agree(target: str, slot: Slot, source: str, value: Tensor, *, free_rows: bo
 
 
 def _shown(name: str, tensor: Tensor) -> str:
-    return f"`{name}` {tuple(tensor.shape)}"
+    return f"`{terminal(name)}` {tuple(tensor.shape)}"
 
 
 def _disagreement(fact: str) -> MatchError:

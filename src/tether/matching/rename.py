@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from tether.errors import MatchError
+from tether.escaping import terminal
 from tether.params.select import canonical
 
 
@@ -24,7 +25,7 @@ class Rename:
 
     def __str__(self) -> str:
         how = ", found" if self.found else ""
-        return f"`{self.pattern}` → `{self.replacement}` ({self.changed} names{how})"
+        return f"`{terminal(self.pattern)}` → `{terminal(self.replacement)}` ({self.changed} names{how})"
 
 
 def pair_names(
@@ -84,7 +85,7 @@ def _invert(spelled: Mapping[str, str], targets: Collection[str]) -> dict[str, s
             continue
         if name in paired:
             raise MatchError(
-                f"`{paired[name]}` and `{source}` of the source both end as `{name}`",
+                f"`{terminal(paired[name])}` and `{terminal(source)}` of the source both end as `{terminal(name)}`",
                 why="only one of them can be copied there",
                 fix="narrow the renames until they tell the two apart",
             )
@@ -100,7 +101,9 @@ def _common_prefix(sources: Iterable[str], targets: Iterable[str], *, enough: fl
     )
     fitting = sorted((rule, count) for rule, count in votes.items() if count > enough)
     if len(fitting) > 1:
-        rules = " or ".join(f"`{pattern}` → `{replacement}`" for (pattern, replacement), _ in fitting)
+        rules = " or ".join(
+            f"`{terminal(pattern)}` → `{terminal(replacement)}`" for (pattern, replacement), _ in fitting
+        )
         raise MatchError(
             f"more than one prefix makes the names agree: {rules}",
             why="which part of the two is meant is not for the matcher to guess",
@@ -116,4 +119,4 @@ def _splits(name: str) -> Iterator[tuple[str, str]]:
 
 
 def _some(names: Iterable[str]) -> str:
-    return ", ".join(f"`{name}`" for name in list(names)[:3])
+    return ", ".join(f"`{terminal(name)}`" for name in list(names)[:3])

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from tether.escaping import printable, terminal
 from tether.matching.fate import Miss, Pair
 from tether.matching.rename import Rename
 
@@ -61,7 +62,7 @@ class Match:
     def __str__(self) -> str:
         buffers = sum(pair.is_buffer for pair in self.pairs)
         lines = [
-            f"source: {self.source}, paired {'in order' if self.by == 'order' else 'by name'}",
+            f"source: {printable(self.source)}, paired {'in order' if self.by == 'order' else 'by name'}",
             f"{len(self.pairs)} copied: {len(self.pairs) - buffers} parameters and {buffers} buffers, "
             f"{self.copied:,} of {self.values:,} values ({self.coverage:.1%})",
             *_new_lines(self.misses),
@@ -80,7 +81,7 @@ def listed(names: Sequence[str]) -> str:
     >>> listed([f"block{i}" for i in range(10)])
     'block0, block1, block2, block3, block4, block5, block6, block7 and 2 more'
     """
-    shown = ", ".join(name or "the model itself" for name in names[:SHOWN])
+    shown = ", ".join(terminal(name) or "the model itself" for name in names[:SHOWN])
     return shown if len(names) <= SHOWN else f"{shown} and {len(names) - SHOWN} more"
 
 
@@ -98,7 +99,7 @@ def _explained(group: Sequence[Miss]) -> str:
     first = group[0]
     if all(miss.detail == first.detail for miss in group):
         return f"{first.reason}: {first.detail}"
-    return f"{first.reason}: `{first.target}` is {first.detail}"
+    return f"{first.reason}: `{terminal(first.target)}` is {first.detail}"
 
 
 def _row_lines(pairs: Iterable[Pair]) -> list[str]:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from tether.errors import MatchError
+from tether.escaping import terminal
 from tether.params.norms import norm_layers
 from tether.params.select import spelled
 
@@ -62,7 +63,7 @@ def _refuse_hollow(names: Mapping[str, Slot]) -> None:
     hollow = [name for name, slot in names.items() if is_lazy(slot.tensor) or slot.tensor.is_meta]
     if hollow:
         raise MatchError(
-            f"{len(hollow)} tensors of the target model have no values yet, the first is `{hollow[0]}`",
+            f"{len(hollow)} tensors of the target model have no values yet, the first is `{terminal(hollow[0])}`",
             why="they are lazy or on the meta device, so copying into them would do nothing",
             fix="build the model on a real device, and run one batch through a lazy one, before the transfer",
         )

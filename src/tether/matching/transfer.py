@@ -1,6 +1,5 @@
 """Transfer: a match carried out, and the anchor it leaves."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from tether.anchor import Anchor
 from tether.checkpoint.checkpoint import Checkpoint
 from tether.checkpoint.resolve import load
 from tether.errors import MatchError
+from tether.escaping import json_text, terminal
 from tether.files import write_durably
 from tether.matching.fate import Pair
 from tether.matching.match import By, Match, match
@@ -53,7 +53,7 @@ class Transfer:
         """
         path = Path(path)
         path = path / "transfer.json" if path.is_dir() else path
-        write_durably(path, json.dumps(self.match.to_json(), indent=1, ensure_ascii=False) + "\n")
+        write_durably(path, json_text(self.match.to_json(), indent=1) + "\n")
 
     def __str__(self) -> str:
         return f"{self.match}\n{self.anchor}"
@@ -143,7 +143,7 @@ def _fitted(pair: Pair, value: Shaped[Tensor, "..."], into: Shaped[Tensor, "..."
     cast = value.detach().to(into.device, into.dtype, copy=True)
     if pair.cast and not torch.equal(cast.isfinite(), value.isfinite().to(into.device)):
         raise MatchError(
-            f"`{pair.source}` of the source has values that {pair.cast} makes infinite",
+            f"`{terminal(pair.source)}` of the source has values that {pair.cast} makes infinite",
             fix=f"build the model in a wider dtype, or leave it out: --exclude {pair.target}",
         )
     if pair.rows is None:
