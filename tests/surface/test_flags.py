@@ -8,7 +8,7 @@ SPEC = [
     *("--data", "--model", "--source", "--plan", "--batchnorm", "--per-class", "--validation", "--augment"),
     *("--skip-bad", "--size", "--mean", "--std", "--padding", "--by", "--rename", "--exclude", "--coverage"),
     *("--source-classes", "--source-data", "--optimizer", "--lr", "--epochs", "--batch-size", "--patience"),
-    *("--probe", "--seed", "--threads", "--device", "--set"),
+    *("--probe", "--seed", "--threads", "--device", "--set", "--trust-code"),
 ]
 FLAGS = {
     "demo": ["--out", "--seeds"],
@@ -18,9 +18,9 @@ FLAGS = {
         "--out",
     ],
     "plan": SPEC,
-    "audit": ["--json"],
-    "evaluate": ["--data", "--skip-bad", "--json"],
-    "predict": ["--out", "--skip-bad"],
+    "audit": ["--trust-code", "--json"],
+    "evaluate": ["--data", "--skip-bad", "--trust-code", "--json"],
+    "predict": ["--out", "--skip-bad", "--trust-code"],
 }
 
 

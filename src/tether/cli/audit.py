@@ -8,6 +8,9 @@ import typer
 
 def audit(
     run: Annotated[Path, typer.Argument(help="Run folder of a fit.")],
+    trust_code: Annotated[
+        bool, typer.Option("--trust-code", help="Run the code that the run names as its network.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with every row.")] = False,
 ) -> None:
     """Check that a run is what its spec and its source say, and that each pull arrives in a real step.
@@ -22,7 +25,7 @@ def audit(
 
     from tether.engine.audit_run import audit_run
 
-    found = audit_run(run)
+    found = audit_run(run, trust_code=trust_code)
     typer.echo(json.dumps(found.to_json(), ensure_ascii=False) if as_json else str(found))
     if not found.passed:
         raise typer.Exit(2)

@@ -12,6 +12,9 @@ def evaluate(
         str | None, typer.Option(help="Labelled pictures with the run's classes.", show_default="its test part")
     ] = None,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave unreadable pictures out.")] = False,
+    trust_code: Annotated[
+        bool, typer.Option("--trust-code", help="Run the code that the run names as its network.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Measure the model of a run on its own test pictures, or on others.
@@ -24,5 +27,5 @@ def evaluate(
 
     from tether.engine.measure import measure
 
-    scores = measure(run, data, skip_bad=skip_bad)
+    scores = measure(run, data, skip_bad=skip_bad, trust_code=trust_code)
     typer.echo(json.dumps(scores.to_json()) if as_json else str(scores))

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from tether.errors import SettingsError
+from tether.models.trust import require_trusted
 from tether.spec import RunSpec
 
 
@@ -70,8 +71,8 @@ def _argument(value: Any) -> float | str:
 
 METAVARS = {str: "TEXT", int: "N", float: "X", list[str]: "TEXT"}
 FLAGS = (
-    Flag("--data", "data.path", str, "Folder of class folders, CSV of path,label, or digits."),
-    Flag("--model", "model.name", str, "timm:NAME, digits-cnn, cifar-resnet20, package:Callable."),
+    Flag("--data", "data.path", str, "Class folders, a CSV of path,label, or digits."),
+    Flag("--model", "model.name", str, "timm:NAME, digits-cnn, cifar-resnet20, a.b:Callable."),
     Flag("--source", "source.path", str, "File, run, timm:NAME, efficientnet-lite0, or mnist."),
     Flag("--plan", "plan", str, "Penalty: none, l2, differential_l2, l2_sp, ewc, frozen, …", plan_words),
     Flag("--batchnorm", "batchnorm", str, "Statistics of transferred layers: source or update."),
@@ -101,11 +102,11 @@ FLAGS = (
 )
 
 
-def read_spec(path: Path | None, flags: Mapping[str, Any], settings: list[str]) -> RunSpec:
+def read_spec(path: Path | None, flags: Mapping[str, Any], settings: list[str], *, trust_code: bool = False) -> RunSpec:
     """The spec of a file, with flags and `KEY=VALUE` settings on top.
 
     Raises:
-        SettingsError: see `RunSpec`; or a setting without `=`.
+        SettingsError: see `RunSpec`; a setting without `=`; a dotted network name that the file gives, and no flag.
     """
     given = {flag: flags.get(flag.argument) for flag in FLAGS}
     found = {flag.key: flag.read(value) for flag, value in given.items() if not _absent(value)}
@@ -118,15 +119,25 @@ def read_spec(path: Path | None, flags: Mapping[str, Any], settings: list[str]) 
         if not equals:
             raise SettingsError(f"`--set {setting}` has no `=`", fix="--set optimizer.warmup=0.2")
         found[key.strip()] = _value(value.strip())
-    return RunSpec.from_toml(path, found) if path else RunSpec.from_flags(found)
+    if path is None:
+        return RunSpec.from_flags(found)
+    spec = RunSpec.from_toml(path, found)
+    require_trusted(spec.model, str(path), trust_code=trust_code or "model.name" in found)
+    return spec
 
 
 def takes_spec(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command that takes a `RunSpec` first the argument SPEC and every flag instead."""
+    """Give a command that takes a `RunSpec` first the argument SPEC and every flag instead.
+
+    One that takes `trust_code` too is told whether code that a file names may run.
+    """
+    wanted = inspect.signature(command).parameters
+    asks = "trust_code" in wanted
 
     def run(**values: Any) -> None:
         flags = {flag.argument: values.pop(flag.argument) for flag in FLAGS}
-        spec = read_spec(values.pop("spec"), flags, values.pop("settings") or [])
+        trust_code = values["trust_code"] if asks else values.pop("trust_code")
+        spec = read_spec(values.pop("spec"), flags, values.pop("settings") or [], trust_code=trust_code)
         command(spec, **values)
 
     keyword = inspect.Parameter.KEYWORD_ONLY
@@ -139,7 +150,9 @@ def takes_spec(command: Callable[..., None]) -> Callable[..., None]:
         parameters.append(_parameter(flag.argument, flag.kind, default, option))
     settings = typer.Option("--set", help="Any field of the spec.", show_default=False, metavar="KEY=VALUE")
     parameters.append(_parameter("settings", list[str], None, settings))
-    own = [p.replace(kind=keyword) for p in list(inspect.signature(command).parameters.values())[1:]]
+    trust = typer.Option("--trust-code", help="Run the code that SPEC names as its network.")
+    parameters.append(_parameter("trust_code", bool, False, trust))
+    own = [p.replace(kind=keyword) for name, p in list(wanted.items())[1:] if name != "trust_code"]
     run.__signature__ = inspect.Signature([*parameters, *own])  # type: ignore[attr-defined]
     run.__annotations__ = {p.name: p.annotation for p in [*parameters, *own]}
     run.__doc__ = command.__doc__

@@ -13,6 +13,9 @@ def predict(
     pictures: Annotated[list[Path], typer.Argument(help="Files, or folders of pictures.")],
     out: Annotated[Path | None, typer.Option(help="CSV file.", show_default="standard output")] = None,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave unreadable pictures out.")] = False,
+    trust_code: Annotated[
+        bool, typer.Option("--trust-code", help="Run the code that the run names as its network.")
+    ] = False,
 ) -> None:
     """Classify pictures with the model of a run: CSV of path, class, probability.
 
@@ -26,7 +29,7 @@ def predict(
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["path", "class", "probability"])
-    for found in classify(run, pictures, skip_bad=skip_bad):
+    for found in classify(run, pictures, skip_bad=skip_bad, trust_code=trust_code):
         writer.writerow([found.path, found.label, f"{found.probability:.4f}"])
     if out is None:
         typer.echo(text.getvalue(), nl=False)

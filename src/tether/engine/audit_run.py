@@ -32,7 +32,7 @@ PLAN, SAME = "plan.json", "the same"
 T = TypeVar("T")
 
 
-def audit_run(run: Path | str) -> Audit:
+def audit_run(run: Path | str, *, trust_code: bool = False) -> Audit:
     """Hold a run's folder against its spec and its source, and audit its first step on a batch of its data.
 
     What needs data or a source that is not there any more is listed as not checked. Nothing is written.
@@ -41,11 +41,12 @@ def audit_run(run: Path | str) -> Audit:
         DataError: the folder is no run, or one of its files cannot be read.
         CheckpointError: the run did not end, or its model or its reference is not what it wrote.
 
+        SettingsError: its network has a dotted name, and `trust_code` is not set.
     """
     folder = Path(run)
     record = RunRecord.read(folder)
     with torch.random.fork_rng(devices=[]):
-        trained, written = Trained.load(folder), _read_plan(folder / PLAN)
+        trained, written = Trained.load(folder, trust_code=trust_code), _read_plan(folder / PLAN)
         job = _attempt(lambda: build(record.spec))
         found = [_plan_row(written, job)]
         if record.spec.source is not None:

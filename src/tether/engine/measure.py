@@ -15,14 +15,15 @@ from tether.errors import DataError
 from tether.tasks.image import still_batches
 
 
-def measure(run: Path | str, data: str | None = None, *, skip_bad: bool = False) -> Scores:
+def measure(run: Path | str, data: str | None = None, *, skip_bad: bool = False, trust_code: bool = False) -> Scores:
     """Scores of a run's model on its own test pictures, or on those of `data`, its test part where it has one.
 
     Raises:
         CheckpointError: the run holds no usable model.
         DataError: pictures are absent or changed, or of classes that the model does not know.
+        SettingsError: its network has a dotted name, and `trust_code` is not set.
     """
-    trained = Trained.load(run)
+    trained = Trained.load(run, trust_code=trust_code)
     skip_bad = skip_bad or trained.spec.data.skip_bad
     if data is not None:
         pictures, chosen = to_evaluate(data, trained.classes, skip_bad=skip_bad)

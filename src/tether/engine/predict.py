@@ -25,14 +25,20 @@ class Prediction:
     probability: float
 
 
-def predict(run: Path | str, places: Sequence[Path | str], *, skip_bad: bool = False) -> Iterator[Prediction]:
+def predict(
+    run: Path | str, places: Sequence[Path | str], *, skip_bad: bool = False, trust_code: bool = False
+) -> Iterator[Prediction]:
     """Classify files, and all pictures below folders, with the model of a run; in order of name.
+
+    Args:
+        trust_code: make a network that the run names by its dotted name, which runs code.
 
     Raises:
         CheckpointError: the run holds no usable model.
         DataError: a place is absent or holds no picture, or a picture cannot be read and `skip_bad` is not set.
+        SettingsError: its network has a dotted name, and `trust_code` is not set.
     """
-    trained = Trained.load(run)
+    trained = Trained.load(run, trust_code=trust_code)
     paths = [path for place in places for path in _pictures(Path(place))]
     names = [str(path) for path in dict.fromkeys(paths)]
     found = Pictures.of_files(Path(), names, [""] * len(names), classes=[""])

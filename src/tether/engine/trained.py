@@ -13,6 +13,7 @@ from tether.checkpoint.resolve import load
 from tether.errors import CheckpointError
 from tether.files import write_durably
 from tether.models.build import build as build_model
+from tether.models.trust import require_trusted
 from tether.spec import RunSpec
 
 WEIGHTS, REFERENCE = "model.safetensors", "reference.safetensors"
@@ -33,11 +34,15 @@ class Trained:
     digest: str
 
     @classmethod
-    def load(cls, run: Path | str) -> "Trained":
+    def load(cls, run: Path | str, *, trust_code: bool = False) -> "Trained":
         """Read the model of a run folder.
+
+        Args:
+            trust_code: make a network that the folder names by its dotted name, which runs code.
 
         Raises:
             CheckpointError: the folder is no finished run, or its weights are not those that its manifest names.
+            SettingsError: its network has a dotted name, and `trust_code` is not set.
 
         """
         folder = Path(run)
@@ -45,6 +50,7 @@ class Trained:
         if found.classes is None or found.preprocessing is None or found.digest is None:
             raise CheckpointError(f"`{folder / WEIGHTS}` does not say its classes and preprocessing")
         spec = RunSpec.from_toml(folder / "spec.toml")
+        require_trusted(spec.model, f"{folder / 'spec.toml'}", trust_code=trust_code)
         model = build_model(spec.model, len(found.classes), found.preprocessing.channels)
         try:
             model.load_state_dict(dict(found.tensors))

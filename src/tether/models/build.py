@@ -7,11 +7,11 @@ from typing import Any, Protocol, runtime_checkable
 from torch import nn
 
 from tether.errors import MissingExtra, SettingsError
+from tether.models.trust import TIMM, runs_code
 from tether.registry import Registry, did_you_mean
 from tether.spec import ModelSpec
 
 MODELS: Registry[Callable[..., nn.Module]] = Registry("model")
-TIMM = "timm:"
 
 
 @runtime_checkable
@@ -36,8 +36,7 @@ def build(spec: ModelSpec, num_classes: int, channels: int | None = None) -> nn.
     Linear(in_features=64, out_features=3, bias=True)
     """
     told = {"num_classes": num_classes}
-    is_dotted = ":" in spec.name and not spec.name.startswith(TIMM)
-    if channels is not None and not is_dotted:
+    if channels is not None and not runs_code(spec.name):
         told["in_chans" if spec.name.startswith(TIMM) else "in_channels"] = channels
     return _call(maker(spec.name), spec, told)
 
@@ -54,7 +53,7 @@ def maker(name: str) -> Callable[..., nn.Module]:
     """
     if name.startswith(TIMM):
         return _timm(name.removeprefix(TIMM))
-    return _dotted(name) if ":" in name else _own(name)
+    return _dotted(name) if runs_code(name) else _own(name)
 
 
 def classifier_name(model: nn.Module) -> str:
