@@ -60,6 +60,11 @@ class DataSpec(Section):
     """Which pictures, and how they are split."""
 
     path: str = Field(min_length=1, description="a folder of class folders, a CSV of path,label, or `digits`")
+    root: str | None = Field(
+        default=None,
+        min_length=1,
+        description="folder that a table's paths are relative to; the table's own when not given",
+    )
     per_class: Count | None = Field(default=None, description="training pictures a class; the rest is the test set")
     test: Fraction = Field(default=0.2, description="share held out for test where the data has no split of its own")
     validation: Fraction | None = Field(

@@ -3,11 +3,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tether.data.check import attempt, enough, readable
 from tether.data.folder import read_folder
 from tether.data.pictures import Pictures
+from tether.data.pixels import Seen
 from tether.errors import DataError
+from tether.files import file_digest
 
 
 def labelled(labels: list[int], classes: int = 2, split: tuple[str, ...] | None = None) -> Pictures:
@@ -34,8 +37,8 @@ def test_all_unreadable_pictures_are_counted_and_five_named(damaged: Path) -> No
         readable(read_folder(damaged))
     what = caught.value.what
     assert what.startswith("7 pictures of 10 cannot be read: `a/00.png` (")
-    assert "`a/03.png` (no such file or directory)" in what
-    assert "`b/00.png` (not a picture that Pillow knows), and 2 more" in what
+    assert f"`a/03.png` (it is a link to `{damaged / 'gone.png'}`, which is not there)" in what
+    assert "`b/00.png` (it is text (`not pixels`)), and 2 more" in what
     assert "--skip-bad" in caught.value.fix
 
 
@@ -43,15 +46,41 @@ def test_unreadable_pictures_can_be_left_out(damaged: Path) -> None:
     pictures = readable(read_folder(damaged), skip_bad=True)
     assert pictures.names == ("a/04.png", "b/03.png", "b/04.png")
     assert len(pictures.skipped) == 7
-    assert pictures.skipped[3] == ("a/03.png", "no such file or directory")
+    assert pictures.skipped[3] == ("a/03.png", f"it is a link to `{damaged / 'gone.png'}`, which is not there")
+    assert [one.digest for one in pictures.seen or ()] == [file_digest(damaged / name) for name in pictures.names]
     with pytest.raises(DataError, match="class `a` has one picture") as caught:
         enough(pictures)
     assert caught.value.why == "7 unreadable pictures are left out"
 
 
-def test_whole_pictures_come_back_as_they_are(folder) -> None:
-    pictures = read_folder(folder(a=2, b=2))
-    assert readable(pictures) is pictures
+def test_whole_pictures_come_back_with_what_was_seen_of_them(folder) -> None:
+    root = folder(a=2, b=2)
+    pictures = read_folder(root)
+    found = readable(pictures)
+    assert found.names == pictures.names
+    assert found.notes == found.skipped == ()
+    assert found.seen == tuple(Seen(file_digest(root / name)) for name in pictures.names)
+
+
+def test_moving_and_narrow_pictures_are_told_of(folder) -> None:
+    root = folder(a=2, b=2)
+    frames = [Image.new("L", (6, 6), shade) for shade in (0, 255)]
+    frames[0].save(root / "b" / "2.gif", save_all=True, append_images=frames[1:])
+    for name, size in (("3", (4, 17)), ("4", (17, 4)), ("5", (4, 16))):
+        Image.new("L", size).save(root / "b" / f"{name}.png")
+    assert readable(read_folder(root)).notes == (
+        "Of several frames or pages the first is taken: 1, first `b/2.gif`.",
+        "Only the middle square is taken, under a 4th of the picture: 2, first `b/3.png`.",
+    )
+
+
+def test_what_pillow_warns_of_is_passed_over_and_only_that(folder) -> None:
+    def job(index: int) -> None:
+        exec(f"import warnings; warnings.warn('{index}')", {"__name__": ["PIL.TiffImagePlugin", "tether.x"][index]})
+
+    assert attempt(job, [0]) == []
+    with pytest.raises(UserWarning, match="1"):
+        attempt(job, [1])
 
 
 def test_only_refusals_are_gathered_and_bugs_come_through() -> None:

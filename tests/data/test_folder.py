@@ -12,7 +12,7 @@ def test_class_folders_are_classes_by_name(folder) -> None:
     assert pictures.names[:3] == ("Bike/00.png", "Bike/01.png", "bike/00.png")
     assert pictures.counts().tolist() == [2, 3, 2]
     assert pictures.split is None
-    assert pictures.notes == ()
+    assert pictures.notes == ("Classes that differ only in case or width are kept apart: `Bike` and `bike`.",)
 
 
 def test_pictures_deeper_down_belong_to_their_class_folder(save, tmp_path: Path) -> None:
@@ -20,6 +20,9 @@ def test_pictures_deeper_down_belong_to_their_class_folder(save, tmp_path: Path)
     pictures = read_folder(tmp_path)
     assert pictures.names == ("bike/1.png", "mug/2.JPG", "mug/red/1.png")
     assert pictures.counts().tolist() == [1, 2]
+    assert pictures.notes == (
+        "Pictures in folders below their class folder count to the class: 1, first `mug/red/1.png`.",
+    )
 
 
 @pytest.mark.parametrize("validation", ["val", "valid", "validation"])
@@ -49,7 +52,10 @@ def test_hidden_and_other_files_are_counted(folder, save) -> None:
     pictures = read_folder(root)
     assert len(pictures) == 4
     assert pictures.classes == ("a", "b")
-    assert pictures.notes == ("Files left aside, hidden or no pictures: 4.",)
+    assert pictures.notes == (
+        "Files left aside, hidden or no pictures: 4.",
+        "Folders left aside, hidden, a system's, or links from within a class: 1, first `.cache`.",
+    )
 
 
 def test_an_empty_class_folder_is_a_class_without_pictures(folder) -> None:

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from tether.data.pictures import Pictures
+from tether.data.pixels import Seen
+from tether.files import file_digest
 
 
 def dots(count: int = 6, classes: int = 2) -> Pictures:
@@ -26,7 +28,7 @@ def test_files_are_labelled_by_their_class(folder, tmp_path: Path) -> None:
     assert pictures.classes == ("a", "b", "c")
     assert pictures.labels.dtype == np.int64
     assert pictures.labels.tolist() == [1, 0]
-    assert pictures.sizes == tuple((tmp_path / name).stat().st_size for name in pictures.names)
+    assert [pictures.content(i) for i in range(2)] == [file_digest(tmp_path / name) for name in pictures.names]
     assert pictures.read(1).size == (12, 10)
 
 
@@ -42,14 +44,15 @@ def test_what_is_left_out_moves_the_others_up() -> None:
     assert np.asarray(again.read(0))[0, 0] == 8
 
 
-def test_the_digest_is_of_names_classes_and_sizes() -> None:
+def test_the_digest_is_of_names_classes_and_contents() -> None:
     pictures = dots(2)
-    rows = json.dumps([["dot/0", "class00", 4], ["dot/1", "class01", 4]])
+    first, second = (hashlib.sha256(bytes(range(4 * i, 4 * i + 4))).hexdigest() for i in range(2))
+    rows = json.dumps([["dot/0", "class00", first], ["dot/1", "class01", second]])
     assert pictures.digest == hashlib.sha256(rows.encode()).hexdigest()
     changed = [
         replace(pictures, names=("dot/0", "dot/2")),
         replace(pictures, labels=pictures.labels[::-1]),
-        replace(pictures, sizes=(4, 5)),
+        replace(pictures, seen=(Seen(first), Seen(first))),
     ]
     assert len({pictures.digest, *(other.digest for other in changed)}) == 4
 

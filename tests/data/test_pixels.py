@@ -82,8 +82,8 @@ def test_a_large_jpeg_comes_smaller_and_alike(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "why"),
     [
-        ("text.jpg", b"version https://git-lfs.github.com/spec/v1", "not a picture"),
-        ("empty.png", b"", "not a picture"),
+        ("text.jpg", b"version https://git-lfs.github.com/spec/v1", "a git-lfs pointer"),
+        ("empty.png", b"", "it is empty"),
         ("gone.png", None, "no such file"),
     ],
 )

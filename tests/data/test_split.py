@@ -189,8 +189,9 @@ def test_a_share_of_all_is_refused(share: str) -> None:
 def test_it_is_written_down_by_name() -> None:
     found = split(labelled(3, 3), spec(per_class=1), 0)
     written = json.loads(json.dumps(found.to_json()))
-    assert list(written) == ["train", "validation", "test", "notes"]
+    assert list(written) == ["train", "validation", "test", "test_contents", "notes"]
     assert sorted(written["train"] + written["test"]) == [f"p/{i}" for i in range(6)]
+    assert written["test_contents"] == [hashlib.sha256(bytes(4)).hexdigest()[:16]] * 4
     assert str(found).splitlines()[0] == "2 train · 0 validation · 4 test"
 
 

@@ -58,7 +58,7 @@ def refusal(path: Path) -> DataError:
         ("path,label\n", "lists no pictures", "path,label"),
         ("paht,label\n" + ROWS, "line 1: there is no column `path`", "did you mean `paht`?"),
         ("path,class\n" + ROWS, "line 1: there is no column `label`", "known: class, path"),
-        ("path;label\n" + ROWS, "line 1: there is no column `path`", "path;label"),
+        ("path;label\n" + ROWS, "line 1: there is no column `path`", "save it with commas"),
         ("path,label,label\n", "line 1: the column `label` is there twice", "keep one"),
         ("path,label\n" + ROWS + "photos/3.png\n", "line 5: cells found: 1, in the header: 2", "comma"),
         ("path,label\nphotos/0.png,\n", "line 2: `label` is empty", "fill it in"),

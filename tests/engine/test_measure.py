@@ -71,23 +71,38 @@ def test_a_run_that_left_pictures_out_is_measured_without_them_again(run: Path) 
     assert measure(run.parent / "again").to_json() == record.outcome["test"]
 
 
-def test_test_pictures_of_another_size_are_refused(run: Path) -> None:
-    picture = run.parent / "pictures" / json.loads((run / "split.json").read_text())["test"][3]
-    picture.write_bytes(picture.read_bytes() + b"\0")
-    with pytest.raises(DataError, match="the test pictures are not those of the run") as refusal:
+def test_a_test_picture_of_the_same_size_and_another_content_is_named(run: Path) -> None:
+    name = json.loads((run / "split.json").read_text())["test"][3]
+    picture = run.parent / "pictures" / name
+    size = picture.stat().st_size
+    Image.new("L", (12, 12)).save(picture)
+    picture.write_bytes(picture.read_bytes() + bytes(size - picture.stat().st_size))
+    assert picture.stat().st_size == size
+    with pytest.raises(DataError, match=f"not those of the run: another file now: 1 of 12, first `{name}`") as refusal:
         measure(run)
     assert refusal.value.fix.startswith("restore the data")
 
 
+def test_a_run_of_an_earlier_version_says_that_it_cannot_be_told(run: Path) -> None:
+    parts = json.loads((run / "split.json").read_text())
+    del parts["test_contents"]
+    (run / "split.json").write_text(json.dumps(parts | {"test_digest": "0" * 64}))
+    with pytest.raises(DataError, match="does not say what the test pictures held") as refusal:
+        measure(run)
+    assert "an earlier version" in refusal.value.why
+    assert "--data" in refusal.value.fix
+
+
 def test_test_pictures_of_another_class_are_refused(settings: Settings, stripes: Any, tmp_path: Path) -> None:
     names = [f"{kind}/{number:02}.png" for kind in "abc" for number in range(10)]
-    table = tmp_path / "table.csv"
-    table.write_text("path,label\n" + "".join(f"{stripes() / name},{name[0]}\n" for name in names))
+    shutil.copytree(stripes(), tmp_path / "pictures")
+    table = tmp_path / "pictures" / "table.csv"
+    table.write_text("path,label\n" + "".join(f"{name},{name[0]}\n" for name in names))
     fit(RunSpec.from_flags(settings({"data.path": str(table), "train.epochs": 1})), tmp_path / "run")
     measure(tmp_path / "run")
     tested = json.loads((tmp_path / "run/split.json").read_text())["test"][0]
     table.write_text(table.read_text().replace(f"{tested},a\n", f"{tested},b\n"))
-    with pytest.raises(DataError, match="the test pictures are not those of the run"):
+    with pytest.raises(DataError, match="the test pictures are not those of the run: of another class now"):
         measure(tmp_path / "run")
 
 

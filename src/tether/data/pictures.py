@@ -13,7 +13,8 @@ import numpy as np
 from jaxtyping import Int64, UInt8
 from PIL import Image
 
-from tether.data.pixels import opened
+from tether.data.pixels import Seen, looked_at, opened
+from tether.escaping import printable, terminal
 
 PARTS = ("train", "validation", "test")
 CLASSES_SHOWN = 20
@@ -27,6 +28,14 @@ class Reader(Protocol):
         ...
 
 
+class Look(Protocol):
+    """Reads one picture whole, and keeps none of its pixels."""
+
+    def __call__(self, index: int, /) -> Seen:
+        """Say what is known of picture `index`, which can be read."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class Pictures:
     """Labelled pictures that are read one at a time.
@@ -36,7 +45,9 @@ class Pictures:
         labels: index into `classes`.
         split: the part each picture belongs to where the data has a split of its own.
         read: decodes one picture.
-        sizes: bytes of each picture's file.
+        look: reads one picture, to check it and for its digest.
+        seen: what `look` said of each, once all were checked.
+        root: the folder that names are relative to, where another than the table's own was given.
         skipped: names left out because they cannot be read, each with its reason.
         notes: sentences about what was found.
 
@@ -54,7 +65,9 @@ class Pictures:
     classes: tuple[str, ...]
     split: tuple[str, ...] | None
     read: Reader
-    sizes: tuple[int, ...]
+    look: Look
+    seen: tuple[Seen, ...] | None = None
+    root: str | None = None
     skipped: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -80,7 +93,7 @@ class Pictures:
             classes=tuple(classes),
             split=None if split is None else tuple(split),
             read=partial(_read_file, paths),
-            sizes=tuple(path.stat().st_size if path.exists() else 0 for path in paths),
+            look=partial(_look_file, paths),
             skipped=tuple(skipped),
             notes=tuple(notes),
         )
@@ -96,7 +109,7 @@ class Pictures:
             classes=tuple(classes),
             split=None,
             read=partial(_read_array, values),
-            sizes=(values[0].nbytes,) * len(values),
+            look=partial(_look_array, values),
         )
 
     def without(self, bad: Collection[tuple[int, str]]) -> Self:
@@ -108,7 +121,8 @@ class Pictures:
             labels=self.labels[kept],
             split=None if self.split is None else tuple(self.split[i] for i in kept),
             read=partial(_read_kept, self.read, kept),
-            sizes=tuple(self.sizes[i] for i in kept),
+            look=partial(_look_kept, self.look, kept),
+            seen=None if self.seen is None else tuple(self.seen[i] for i in kept),
             skipped=(*self.skipped, *((self.names[index], why) for index, why in bad)),
         )
 
@@ -122,32 +136,44 @@ class Pictures:
         split = self.split or ("train",) * len(self)
         return np.flatnonzero([name == part for name in split])
 
+    def content(self, index: int) -> str:
+        """SHA-256 of the content of one picture's file, or of its values where it is no file."""
+        return (self.seen[index] if self.seen is not None else self.look(index)).digest
+
     @property
     def digest(self) -> str:
-        """SHA-256 over every picture's name, class and file size."""
+        """SHA-256 over every picture's name, class and content."""
         return self.digest_of(range(len(self)))
 
     def digest_of(self, indices: Iterable[int]) -> str:
-        """SHA-256 over the name, class and file size of some pictures."""
-        rows = [(self.names[i], self.classes[self.labels[i]], self.sizes[i]) for i in indices]
+        """SHA-256 over the name, class and content of some pictures."""
+        rows = [(self.names[i], self.classes[self.labels[i]], self.content(i)) for i in indices]
         return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """Sentences for the user: what was left out, and what was found."""
+        if not self.skipped:
+            return self.notes
+        name, why = self.skipped[0]
+        return (
+            f"{len(self.skipped)} left out because they cannot be read, first `{terminal(name)}` ({why}).",
+            *self.notes,
+        )
 
     def __len__(self) -> int:
         return len(self.names)
 
     def __str__(self) -> str:
         lines = [f"{len(self):,} pictures of {len(self.classes)} classes", *_rows(self)]
-        if self.skipped:
-            name, why = self.skipped[0]
-            lines.append(f"{len(self.skipped)} left out because they cannot be read, first `{name}` ({why}).")
-        return "\n".join([*lines, *self.notes])
+        return "\n".join([*lines, *map(printable, self.told)])
 
 
 def _rows(pictures: Pictures) -> list[str]:
     present = Counter(pictures.split or ())
     parts = [part for part in PARTS if part in present]
     columns = [pictures.counts(part) for part in parts] or [pictures.counts()]
-    shown = pictures.classes[:CLASSES_SHOWN]
+    shown = [terminal(name) for name in pictures.classes[:CLASSES_SHOWN]]
     width = max(map(len, shown), default=0)
     rows = [f"  {'':{width}}" + "".join(f"  {part:>10}" for part in parts)] if parts else []
     for label, name in enumerate(shown):
@@ -160,9 +186,21 @@ def _read_file(paths: Sequence[Path], index: int, least: int = 0) -> Image.Image
     return opened(paths[index], least)
 
 
+def _look_file(paths: Sequence[Path], index: int) -> Seen:
+    return looked_at(paths[index])
+
+
 def _read_array(values: UInt8[np.ndarray, "n height width"], index: int, _least: int = 0) -> Image.Image:
     return Image.fromarray(values[index])
 
 
+def _look_array(values: UInt8[np.ndarray, "n height width"], index: int) -> Seen:
+    return Seen(hashlib.sha256(values[index].tobytes()).hexdigest())
+
+
 def _read_kept(read: Reader, kept: Int64[np.ndarray, " m"], index: int, least: int = 0) -> Image.Image:
     return read(int(kept[index]), least)
+
+
+def _look_kept(look: Look, kept: Int64[np.ndarray, " m"], index: int) -> Seen:
+    return look(int(kept[index]))

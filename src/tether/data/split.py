@@ -8,13 +8,15 @@ from math import floor
 import numpy as np
 from jaxtyping import Int64
 
+from tether.data.duplicates import duplicates
 from tether.data.pictures import Pictures
 from tether.errors import DataError, SettingsError
-from tether.escaping import printable
+from tether.escaping import printable, terminal
 from tether.spec import DataSpec
 
 VALIDATION = 0.2
 ENOUGH_TO_VALIDATE = 10
+DIGITS = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,11 +28,13 @@ class Split:
     test: Int64[np.ndarray, " test"]
     notes: tuple[str, ...]
     names: tuple[str, ...] = field(repr=False)
+    contents: tuple[str, ...] = field(repr=False)
 
     def to_json(self) -> dict[str, list[str]]:
-        """List the names of each part, and the notes, as a run folder keeps them."""
+        """List the names of each part, the start of each test picture's digest, and the notes, for the run folder."""
         parts = {"train": self.train, "validation": self.validation, "test": self.test}
-        return {**{part: [self.names[i] for i in indices] for part, indices in parts.items()}, "notes": [*self.notes]}
+        named = {part: [self.names[i] for i in indices] for part, indices in parts.items()}
+        return {**named, "test_contents": [*self.contents], "notes": [*self.notes]}
 
     def __str__(self) -> str:
         counts = f"{len(self.train):,} train · {len(self.validation):,} validation · {len(self.test):,} test"
@@ -53,13 +57,32 @@ def split(pictures: Pictures, spec: DataSpec, seed: int) -> Split:
     20 train · 0 validation · 1,777 test
     No validation part: class `0` has 2 training pictures, fewer than 10, so epochs are fixed and the last one is taken.
     """
+    if spec.root != pictures.root:
+        raise SettingsError(
+            f"data.root is {spec.root!r}, and the pictures were read from {pictures.root!r}",
+            why="the paths of a table would be of other files than the spec says",
+            fix="pass `root=spec.data.root` to `load`",
+        )
     for name, share in (("test", spec.test), ("validation", spec.validation)):
         if share == 1:
-            raise SettingsError(f"data.{name} = 1 leaves nothing to train on", fix="give a share below 1")
+            raise SettingsError(
+                f"data.{name} = 1 leaves nothing to train on",
+                why="it is a share of the pictures",
+                fix="give a share below 1",
+            )
     queues = _queues(pictures, pictures.own("train"), seed)
     training, test, test_notes = _tested(pictures, spec, queues)
     train, validation, notes = _validated(pictures, spec, training)
-    return Split(_gathered(train), validation, test, (*test_notes, *notes), pictures.names)
+    parts = {"train": _gathered(train), "validation": validation, "test": test}
+    notes = [
+        *pictures.told,
+        *test_notes,
+        *notes,
+        *_untested(pictures, test),
+        *(duplicates(pictures, parts) if pictures.seen else []),
+    ]
+    contents = tuple(pictures.content(int(i))[:DIGITS] for i in test)
+    return Split(**parts, notes=tuple(notes), names=pictures.names, contents=contents)
 
 
 Queues = list[Int64[np.ndarray, " n"]]
@@ -86,6 +109,13 @@ def _tested(pictures: Pictures, spec: DataSpec, queues: Queues) -> Cut:
     return training, own, notes
 
 
+def _untested(pictures: Pictures, test: Int64[np.ndarray, " test"]) -> list[str]:
+    absent = np.flatnonzero(np.bincount(pictures.labels[test], minlength=len(pictures.classes)) == 0)
+    if not len(test) or not len(absent):
+        return []
+    return [f"Classes without test pictures: {len(absent)}, first `{terminal(pictures.classes[absent[0]])}`."]
+
+
 def _validated(pictures: Pictures, spec: DataSpec, training: Queues) -> Cut:
     """Return the pictures that stay for training by class, the validation pictures, and notes."""
     own = pictures.own("validation")
@@ -109,15 +139,16 @@ def _validation_share(pictures: Pictures, spec: DataSpec, training: Queues) -> t
         return VALIDATION, ""
     count = len(training[least])
     few = f"{count} training picture{'s' * (count > 1)}"
-    return 0.0, f"class `{pictures.classes[least]}` has {few}, fewer than {ENOUGH_TO_VALIDATE}"
+    return 0.0, f"class `{terminal(pictures.classes[least])}` has {few}, fewer than {ENOUGH_TO_VALIDATE}"
 
 
 def _need(pictures: Pictures, queues: Queues, least: int, setting: str) -> None:
     short = [label for label, queue in enumerate(queues) if len(queue) < least]
     if short:
+        name, count = terminal(pictures.classes[short[0]]), len(queues[short[0]])
         more = f", and so have {len(short) - 1} more" if len(short) > 1 else ""
         raise DataError(
-            f"class `{pictures.classes[short[0]]}` has too few pictures to train on ({len(queues[short[0]])}){more}",
+            f"class `{name}` has too few pictures to train on ({count}){more}",
             why=f"data.{setting} needs at least {least} in every class",
             fix=f"lower data.{setting.partition(' ')[0]}, or add pictures of this class",
         )

@@ -65,7 +65,7 @@ def labelled_as(pictures: Pictures, classes: tuple[str, ...], place: str) -> Pic
 def _test_part(run: Path, pictures: Pictures) -> Int64[np.ndarray, " n"]:
     try:
         parts = json.loads((run / "split.json").read_text(encoding="utf-8"))
-        names, digest = parts["test"], parts["test_digest"]
+        names, digest, contents = parts["test"], parts["test_digest"], parts.get("test_contents")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(
             f"`{run / 'split.json'}` cannot be read: {error}", fix="--data with labelled pictures"
@@ -79,9 +79,26 @@ def _test_part(run: Path, pictures: Pictures) -> Int64[np.ndarray, " n"]:
             fix="restore the data, or --data with other labelled pictures",
         )
     chosen = np.array([index[name] for name in names], dtype=np.int64)
-    if digest != pictures.digest_of(chosen):
+    if contents is None:
         raise DataError(
-            "the test pictures are not those of the run: the class or the file's size of one has changed",
-            fix="restore the data, or --data with other labelled pictures",
+            f"`{run / 'split.json'}` does not say what the test pictures held",
+            why="an earlier version kept their names and sizes only, so whether they are the same is not known",
+            fix=f"tether fit {run / 'spec.toml'} --out …, or --data with labelled pictures",
         )
+    if digest != pictures.digest_of(chosen):
+        raise _changed(pictures, names, contents, chosen)
     return chosen
+
+
+def _changed(pictures: Pictures, names: list[str], contents: list[str], chosen: Int64[np.ndarray, " n"]) -> DataError:
+    found = [
+        name
+        for name, start, i in zip(names, contents, chosen, strict=False)
+        if pictures.content(i)[: len(start)] != start
+    ]
+    which = f"another file now: {len(found)} of {len(names)}, first `{found[0]}`" if found else "of another class now"
+    return DataError(
+        f"the test pictures are not those of the run: {which}",
+        why="the SHA-256 of their names, classes and contents is another",
+        fix="restore the data, or --data with other labelled pictures",
+    )
