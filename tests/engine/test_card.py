@@ -2,7 +2,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from hypothesis import given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+
 from tether import RunSpec, fit
+from tether.engine.card import card
+from tether.escaping import terminal
 
 
 def test_the_card_says_what_is_known(
@@ -27,3 +33,36 @@ def test_the_card_leaves_out_what_was_not_measured(source_run: Path) -> None:
     assert "Trained from scratch" in text
     for absent in ("probe", "source task", "None"):
         assert absent not in text
+
+
+HOSTILE = "\n\r\x1b\u202e\udcff`|$<&\\[]()#*_~"
+ANY = st.text(st.characters(exclude_categories=()) | st.sampled_from(HOSTILE), min_size=1, max_size=40)
+DONE = {"epochs": 1, "epoch_taken": 1, "chosen_on": "validation"}
+
+
+@given(st.lists(ANY, min_size=1, max_size=4), ANY, ANY)
+def test_no_name_changes_the_shape_of_the_card(classes: list[str], data: str, source: str) -> None:
+    plain = _read(card(_spec("data", "source"), ("a",) * len(classes), DONE, "held"))
+    found = _read(card(_spec(data, source), tuple(classes), DONE, "held"))
+    assert [kind for kind, _ in found] == [kind for kind, _ in plain]
+    codes = [text.strip(" ") for kind, text in found if kind == "code_inline"]
+    for name in (*classes, data, source):
+        assert terminal(name).replace("`", r"\x60").replace("|", r"\x7c").strip(" ") in codes
+
+
+def _spec(data: str, source: str) -> RunSpec:
+    """The settings of a run with any names, which a spec need not be able to hold."""
+    prepared = {"preprocessing.mean": [0.5], "preprocessing.std": [0.5]}
+    spec = RunSpec.from_flags({"model.name": "digits-cnn", "data.path": "data", "source.path": "source"} | prepared)
+    assert spec.source is not None
+    named = {
+        section: getattr(spec, section).model_copy(update={"path": path})
+        for section, path in (("data", data), ("source", source))
+    }
+    return spec.model_copy(update=named)
+
+
+def _read(text: str) -> list[tuple[str, str]]:
+    """What a Markdown reader makes of a page: the kind and the text of each piece."""
+    tokens = MarkdownIt("commonmark", {"html": True}).enable("table").parse(text)
+    return [(piece.type, piece.content) for token in tokens for piece in (token, *(token.children or ()))]

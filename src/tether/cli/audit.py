@@ -21,11 +21,10 @@ def audit(
     tether audit runs/flowers
     tether audit runs/latest --json > audit.json
     """
-    import json
-
     from tether.engine.audit_run import audit_run
+    from tether.escaping import json_text
 
     found = audit_run(run, trust_code=trust_code)
-    typer.echo(json.dumps(found.to_json(), ensure_ascii=False) if as_json else str(found))
+    typer.echo(json_text(found.to_json()) if as_json else str(found))
     if not found.passed:
         raise typer.Exit(2)

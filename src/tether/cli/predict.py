@@ -17,20 +17,23 @@ def predict(
         bool, typer.Option("--trust-code", help="Run the code that the run names as its network.")
     ] = False,
 ) -> None:
-    """Classify pictures with the model of a run: CSV of path, class, probability.
+    """Classify pictures with the model of a run: CSV of path, class, probability, each in quotes.
+
+    A name that a spreadsheet would compute has an apostrophe before it; what cannot be seen is spelled out.
 
     \b
     tether predict runs/flowers photos/ > classes.csv
     tether predict runs/latest one.jpg another.png --out classes.csv
     """
     from tether.engine.predict import predict as classify
+    from tether.escaping import cell
     from tether.files import write_durably
 
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    writer = csv.writer(text, quoting=csv.QUOTE_ALL, lineterminator="\n")
     writer.writerow(["path", "class", "probability"])
     for found in classify(run, pictures, skip_bad=skip_bad, trust_code=trust_code):
-        writer.writerow([found.path, found.label, f"{found.probability:.4f}"])
+        writer.writerow([cell(found.path), cell(found.label), f"{found.probability:.4f}"])
     if out is None:
         typer.echo(text.getvalue(), nl=False)
     else:

@@ -20,6 +20,7 @@ from tether.engine.rows import rows
 from tether.engine.source import read_classes
 from tether.engine.trained import REFERENCE, Trained
 from tether.errors import DataError, TetherError
+from tether.escaping import printable
 from tether.guard import few
 from tether.matching.transfer import Transfer, transfer
 from tether.models.build import build as build_model
@@ -40,8 +41,8 @@ def audit_run(run: Path | str, *, trust_code: bool = False) -> Audit:
     Raises:
         DataError: the folder is no run, or one of its files cannot be read.
         CheckpointError: the run did not end, or its model or its reference is not what it wrote.
-
         SettingsError: its network has a dotted name, and `trust_code` is not set.
+
     """
     folder = Path(run)
     record = RunRecord.read(folder)
@@ -94,7 +95,7 @@ def _plan_row(written: Mapping[str, Any], job: Job | TetherError) -> Row:
     other = sorted(name for name, fate in keys if built.get((name, fate)) != written["parameters"].get((name, fate)))
     note = f"`{PLAN}` and `spec.toml` differ in {few(list(dict.fromkeys(other)))}" if other else ""
     if not note and written["plan"] != str(job.leash.plan):
-        note = f"the plan of `spec.toml` is {job.leash.plan}"
+        note = f"the plan of `spec.toml` is {printable(str(job.leash.plan))}"
     return Row("plan as built", PLAN, SAME, "another" if note else SAME, not note, note)
 
 

@@ -12,6 +12,7 @@ from tether.data.pictures import Pictures
 from tether.engine.evaluate import Scores, score
 from tether.engine.trained import Trained
 from tether.errors import DataError
+from tether.escaping import terminal
 from tether.tasks.image import still_batches
 
 
@@ -54,8 +55,8 @@ def labelled_as(pictures: Pictures, classes: tuple[str, ...], place: str) -> Pic
     """
     if strange := [name for name in pictures.classes if name not in classes]:
         raise DataError(
-            f"`{place}` has the class `{strange[0]}`, which the model does not know",
-            why=f"its classes are {', '.join(classes[:10])}{', …' if len(classes) > 10 else ''}",
+            f"`{place}` has the class `{terminal(strange[0])}`, which the model does not know",
+            why=f"its classes are {', '.join(map(terminal, classes[:10]))}{', …' if len(classes) > 10 else ''}",
             fix="rename the class folders, or correct the file of class names",
         )
     numbers = np.array([classes.index(name) for name in pictures.classes])
@@ -75,7 +76,7 @@ def _test_part(run: Path, pictures: Pictures) -> Int64[np.ndarray, " n"]:
     index = {name: number for number, name in enumerate(pictures.names)}
     if missing := [name for name in names if name not in index]:
         raise DataError(
-            f"{len(missing)} of {len(names)} test pictures are not there any more, `{missing[0]}` first",
+            f"{len(missing)} of {len(names)} test pictures are not there any more, `{terminal(missing[0])}` first",
             fix="restore the data, or --data with other labelled pictures",
         )
     chosen = np.array([index[name] for name in names], dtype=np.int64)
