@@ -40,7 +40,7 @@ def test_toml_out_and_in_is_the_same_spec():
 @given(
     seed=st.integers(0, 2**32 - 1),
     lr=st.floats(0, 1e3, exclude_min=True, allow_subnormal=False),
-    test=st.floats(0, 1),
+    test=st.floats(0, 1, exclude_max=True),
     args=st.dictionaries(st.text("abc", min_size=1), st.floats(0, 1e6)),
 )
 def test_any_numbers_survive_toml(seed: int, lr: float, test: float, args: dict[str, float]):
@@ -77,22 +77,22 @@ def test_a_spec_is_frozen():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"sed": 1}, "there is no setting `sed`\nfix: did you mean `seed`"),
-        ({"train": {"epoch": 3}}, "there is no setting `train.epoch`\nfix: did you mean `epochs`"),
-        ({"source": {"path": "a", "renam": []}}, "`source.renam`\nfix: did you mean `rename`"),
-        ({"train": {"epochs": 0}}, "`train.epochs`: .* got 0"),
-        ({"train": {"epochs": "three"}}, "`train.epochs`: .* got 'three'"),
+        ({"sed": 1}, "there is no setting `sed`\nwhy: .*\nfix: did you mean `seed`"),
+        ({"train": {"epoch": 3}}, "there is no setting `train.epoch`\nwhy: .*\nfix: did you mean `epochs`"),
+        ({"source": {"path": "a", "renam": []}}, "`source.renam`\nwhy: .*\nfix: did you mean `rename`"),
+        ({"train": {"epochs": 0}}, "`train.epochs` is 0\nwhy: it takes a whole number from 1 to"),
+        ({"train": {"epochs": "three"}}, "`train.epochs` is 'three'\nwhy: it takes a whole number"),
         ({"seed": -1}, "`seed`"),
         ({"optimizer": {"lr": math.nan}}, "`optimizer.lr`"),
         ({"optimizer": {"lr": 0.0}}, "`optimizer.lr`"),
         ({"optimizer": {"momentum": 1.0}}, "`optimizer.momentum`"),
-        ({"optimizer": {"name": "adam"}}, "`optimizer.name`.*got 'adam'"),
+        ({"optimizer": {"name": "adam"}}, "`optimizer.name` is 'adam'\nwhy: it takes \"adamw\" or \"sgd\""),
         ({"plan": {"scale": math.inf}}, "`plan.scale`"),
         ({"plan": {"preset": "l2", "new": "L2(1.0)"}}, "exclude each other"),
         ({"plan": {"args": {"alpha": 1.0}}}, "none is named"),
         ({"batchnorm": "eval"}, "`batchnorm`"),
-        ({"preprocessing": {"std": [0.0]}}, "`preprocessing.std`"),
-        ({"version": 99}, "is of version 99.*\nfix: pip install --upgrade"),
+        ({"preprocessing": {"std": [0.0]}}, "`preprocessing.std`, item 1, is 0.0"),
+        ({"version": 99}, "`version` is 99, and this Tether reads up to 1\nwhy: .*\nfix: pip install --upgrade"),
         ({"model": {}}, "`model.name` must be given"),
         ({"seed": -1, "batchnorm": "eval"}, r"\(and 1 more\)"),
     ],
@@ -104,7 +104,7 @@ def test_a_wrong_setting_is_named(settings: dict[str, Any], message: str):
 
 
 def test_a_section_that_is_missing_says_its_flag():
-    with pytest.raises(SettingsError, match=r"`model` must be given.*\nfix: --model"):
+    with pytest.raises(SettingsError, match=r"`model` must be given\nwhy: .*\nfix: --model"):
         RunSpec.parse({"data": {"path": "p"}})
 
 
@@ -125,7 +125,7 @@ def test_a_file_that_is_not_toml_is_named(tmp_path: Path, content: str | bytes):
 def test_a_file_that_is_missing_or_a_folder_is_named(tmp_path: Path):
     with pytest.raises(SettingsError, match="there is no file"):
         RunSpec.from_toml(tmp_path / "none.toml")
-    with pytest.raises(SettingsError, match="is not TOML"):
+    with pytest.raises(SettingsError, match="is a folder"):
         RunSpec.from_toml(tmp_path)
 
 

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from difflib import get_close_matches
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Generic, TypeVar
 
 from tether.errors import SettingsError
+from tether.escaping import terminal
 
 T = TypeVar("T")
 
@@ -19,7 +20,9 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """
     known = sorted(known)
     near = get_close_matches(name, known, n=1, cutoff=0.6)
-    return f"did you mean `{near[0]}`?" if near else f"known: {', '.join(known)}"
+    if near:
+        return f"did you mean `{near[0]}`?"
+    return f"known: {', '.join(known)}" if known else "leave it out: none is known"
 
 
 def refuse_ambiguous(name: str, what: str) -> None:
@@ -31,6 +34,7 @@ def refuse_ambiguous(name: str, what: str) -> None:
     if Path(name).exists():
         raise SettingsError(
             f"`{name}` is {what}, and also a file or folder here",
+            why="the wrong one of the two would be taken without a word",
             fix=f"`./{name}` for the one here; rename it, or go elsewhere, for the other",
         )
 
@@ -65,11 +69,25 @@ class Registry(Mapping[str, T], Generic[T]):
     def __getitem__(self, name: str) -> T:
         if name not in self._things:
             for point in entry_points(group=f"tether.{self._kind}", name=name):
-                self._things[name] = point.load()
+                self._things[name] = self._load(point)
         try:
             return self._things[name]
         except KeyError:
-            raise SettingsError(f"no {self._kind} is named `{name}`", fix=did_you_mean(name, self)) from None
+            raise SettingsError(
+                f"no {self._kind} is named `{terminal(name)}`",
+                why=f"Tether has {len(self)}, and other packages may add theirs",
+                fix=did_you_mean(name, self),
+            ) from None
+
+    def _load(self, point: EntryPoint) -> T:
+        try:
+            return point.load()  # type: ignore[no-any-return]
+        except Exception as error:  # another's package may fail in any way as it is imported
+            raise SettingsError(
+                f"the {self._kind} `{point.name}` of `{point.value}` cannot be imported",
+                why=f"{type(error).__name__}: {terminal(str(error))}",
+                fix="repair or remove the package that adds it",
+            ) from error
 
     def __contains__(self, name: object) -> bool:
         return name in set(iter(self))

@@ -2,39 +2,71 @@
 
 import hashlib
 import json
-import tomllib
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    ValidationError,
+    model_validator,
+)
 
+from tether.contradiction import refuse_contradiction
 from tether.errors import SettingsError
-from tether.registry import did_you_mean
+from tether.escaping import terminal
+from tether.refusal import refusal, shown
+from tether.settings import read_toml, refuse_unbounded, to_toml, walk, with_settings
 
 VERSION = 1
-UNION = ("constrained-float", "str")
-"""What pydantic puts into the place of an error for each of two types that a value may have."""
+
+
+def _whole(value: Any) -> Any:
+    """For choices between whole numbers: Python takes true and 1.0 for 1."""
+    if type(value) is not int:
+        raise ValueError
+    return value
+
+
+def _finite(value: Any) -> Any:
+    """For values of any kind: what is no number would not be equal to itself, and JSON has no word for it."""
+    for _, part in walk(value):
+        if part is None or (isinstance(part, float) and not math.isfinite(part)):
+            raise ValueError
+    return value
+
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
-Channel = Annotated[float, Field(allow_inf_nan=False)]
+Threads = Annotated[int, Field(ge=1, le=4096)]
+Text = Annotated[str, Field(min_length=1)]
+Channel = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Deviation = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
+Channels = Annotated[Literal[1, 3], BeforeValidator(_whole)]
+Momentum = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
+Argument = Annotated[JsonValue, AfterValidator(_finite)]
+Rename = Annotated[tuple[Text, str], Field(strict=False)]
 
 
 class Section(BaseModel):
-    """A frozen table of settings in which an unknown key is an error."""
+    """A frozen table of settings in which an unknown key is an error, and so is a value of another type."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
 class ModelSpec(Section):
     """Which network is trained: `timm:NAME`, one of our own small nets, or any `package.module:Callable`."""
 
     name: str = Field(min_length=1)
-    args: dict[str, Any] = Field(
+    args: dict[str, Argument] = Field(
         default={}, description="keyword arguments of the network beside its number of classes"
     )
 
@@ -46,14 +78,14 @@ class SourceSpec(Section):
     by: Literal["name", "order"] | None = Field(
         default=None, description="pair parameters by name or in order; by name when the catalogue does not say"
     )
-    rename: tuple[tuple[str, str], ...] = Field(default=(), description="regex and replacement, source to target")
-    exclude: tuple[str, ...] = Field(default=(), description="globs of target parameters that stay new")
+    rename: tuple[Rename, ...] = Field(default=(), strict=False, description="regex and replacement, source to target")
+    exclude: tuple[Text, ...] = Field(default=(), strict=False, description="globs of target parameters that stay new")
     coverage: Fraction = Field(default=0.5, description="least share of the target's values that must transfer")
-    classes: str | None = Field(default=None, description="file of the source's class names, one a line")
+    classes: Text | None = Field(default=None, description="file of the source's class names, one a line")
     head: Literal["zero", "random"] = Field(
         default="zero", description="where the head's new rows start: at zero, or as the network draws them"
     )
-    data: str | None = Field(default=None, description="pictures of the source task, to measure what is kept")
+    data: Text | None = Field(default=None, description="pictures of the source task, to measure what is kept")
 
 
 class DataSpec(Section):
@@ -79,34 +111,40 @@ class DataSpec(Section):
 class PreprocessingSpec(Section):
     """How a picture becomes a tensor; it belongs to the source, and what the source does not say must be given."""
 
-    size: Annotated[int, Field(ge=4, le=4096)] | None = None
-    channels: Literal[1, 3] | None = None
-    mean: tuple[Channel, ...] | None = None
-    std: tuple[Positive, ...] | None = None
+    size: Annotated[int, Field(ge=4, le=4096)] | None = Field(default=None, description="side in pixels")
+    channels: Channels | None = Field(default=None, description="1 is gray, 3 is colour")
+    mean: tuple[Channel, ...] | None = Field(
+        default=None, strict=False, min_length=1, max_length=3, description="of each channel, where white is 1"
+    )
+    std: tuple[Deviation, ...] | None = Field(
+        default=None,
+        strict=False,
+        min_length=1,
+        max_length=3,
+        description="deviation of each channel, where white is 1",
+    )
     padding: Literal["same", "symmetric"] | None = Field(default=None, description="of strided convolutions")
 
 
 class PlanSpec(Section):
     """The penalty: a preset with its arguments, or expressions for the transferred and the new parameters."""
 
-    preset: str | None = None
-    args: dict[str, NonNegative | str] = {}
-    transferred: str | None = Field(default=None, description='such as "L2(0.01) + L1(1e-4)"')
-    new: str | None = None
-    overrides: dict[str, str] = Field(default={}, description='glob to expression, or to "none"')
+    preset: Text | None = Field(
+        default=None, description="l2_sp with a source and none without, where no expression is given either"
+    )
+    args: dict[str, NonNegative | str] = Field(default={}, description="arguments of the preset, by name")
+    transferred: Text | None = Field(
+        default=None, description='penalty of the transferred parameters, such as "L2(0.01) + L1(1e-4)"'
+    )
+    new: Text | None = Field(default=None, description="penalty of the new parameters")
+    overrides: dict[str, Text] = Field(default={}, description='glob to expression, or to "none"')
     scale: NonNegative = Field(default=1.0, description="multiplies every strength")
-    via: Literal["gradient", "prox"] | None = None
+    via: Literal["gradient", "prox"] | None = Field(
+        default=None, description="before the optimiser's step or after it; as the preset does, else by prox"
+    )
     metric: Literal["identity", "optimizer"] | None = Field(
         default=None, description="of a prox: optimizer takes the optimiser's step for each value"
     )
-
-    @model_validator(mode="after")
-    def _one_way(self) -> Self:
-        if self.preset is not None and (self.transferred or self.new):
-            raise ValueError("`preset` and `transferred`/`new` exclude each other: give one of them")
-        if self.args and self.preset is None:
-            raise ValueError("`args` are the arguments of a preset, and none is named")
-        return self
 
 
 class FisherSpec(Section):
@@ -115,7 +153,9 @@ class FisherSpec(Section):
     kind: Literal["exact", "sampled", "empirical"] = Field(
         default="exact", description="mean over all classes, over one drawn, or the given labels'"
     )
-    draws: Count = Field(default=1, description="classes drawn for each picture by sampled")
+    draws: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        default=1, description="classes drawn for each picture by sampled"
+    )
     data: Literal["source", "target"] | None = Field(
         default=None, description="whose pictures; the source's where `source.data` is given, else the target's"
     )
@@ -127,9 +167,9 @@ class FisherSpec(Section):
 class OptimizerSpec(Section):
     """The optimiser; it has no weight decay of its own, since that is the plan's."""
 
-    name: Literal["adamw", "sgd"] = "adamw"
+    name: Literal["adamw", "sgd"] = Field(default="adamw", description="AdamW, or SGD with momentum")
     lr: Positive | None = Field(default=None, description="peak rate; adamw 3e-4, sgd 3e-3; from scratch 1e-3, 1e-2")
-    momentum: Annotated[float, Field(ge=0, lt=1)] = Field(default=0.9, description="of sgd")
+    momentum: Momentum = Field(default=0.9, description="of sgd")
     warmup: Fraction = Field(default=0.1, description="share of the steps before the cosine")
 
 
@@ -137,11 +177,23 @@ class TrainSpec(Section):
     """How long, and when to stop."""
 
     epochs: Count | None = Field(default=None, description="15 when not given, or as many as make 60 steps")
-    batch_size: Count = 20
-    loss: str = Field(
+    batch_size: Count = Field(default=20, description="pictures a step")
+    loss: Text = Field(
         default="Classify()", description='what a batch adds up to, such as "Classify() + 0.5 * LogitDistill()"'
     )
     patience: Count | None = Field(default=None, description="epochs without progress on validation before stopping")
+    auto_batch: bool = Field(
+        default=False, description="where memory runs out, halve what goes through the network at once"
+    )
+
+
+class CheckpointSpec(Section):
+    """When the state of training is saved, beside the first step, the last one, and a signal to stop."""
+
+    every: Count | None = Field(
+        default=None, description="steps between saves; when not given, about every 30 s and in at most 5 % of the time"
+    )
+    keep: Annotated[int, Field(ge=1, le=1_000_000)] = Field(default=2, description="how many are kept")
 
 
 class RunSpec(Section):
@@ -154,17 +206,20 @@ class RunSpec(Section):
     >>> spec = RunSpec.parse({"model": {"name": "digits-cnn"}, "data": {"path": "digits"}})
     >>> spec.replace({"train.epochs": 3}).train.epochs
     3
+    >>> import tomllib
     >>> RunSpec.parse(tomllib.loads(spec.to_toml())) == spec
     True
 
     """
 
-    version: Literal[1] = 1
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    version: Annotated[Literal[1], BeforeValidator(_whole)] = Field(default=1, description="of the spec's format")
+    seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = Field(
+        default=0, description="of the split, a new head, the order, and augmentation"
+    )
     batchnorm: Literal["source", "update"] = Field(
         default="source", description="statistics of transferred layers: as in the source, or updated"
     )
-    threads: Count | None = Field(default=None, description="of torch; 1 for small nets when not given")
+    threads: Threads | None = Field(default=None, description="of torch; 1 for small nets when not given")
     probe: bool = Field(default=False, description="put a linear probe on the source's features beside the result")
     device: Literal["cpu", "cuda"] | None = Field(
         default=None, description="cpu or cuda; cuda where there is one when not given"
@@ -177,38 +232,52 @@ class RunSpec(Section):
     fisher: FisherSpec = FisherSpec()
     optimizer: OptimizerSpec = OptimizerSpec()
     train: TrainSpec = TrainSpec()
+    checkpoint: CheckpointSpec = CheckpointSpec()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        refuse_contradiction(self)
+        return self
 
     @classmethod
-    def parse(cls, tree: Mapping[str, Any], *, origin: str = "the settings") -> Self:
-        """Check a tree of settings; `origin` is named in the error."""
-        version = tree.get("version", VERSION)
-        if isinstance(version, int) and version > VERSION:
-            raise SettingsError(
-                f"{origin} is of version {version}, and this Tether reads up to {VERSION}",
-                fix="pip install --upgrade tether-ft",
-            )
+    def parse(
+        cls, tree: Mapping[str, Any], *, origin: str = "the settings", typed: Mapping[str, str] | None = None
+    ) -> Self:
+        """Check a tree of settings.
+
+        Args:
+            origin: where it is from, named in an error.
+            typed: how settings were spelled on the command line, by key; an error names them so.
+        """
+        refuse_unbounded(tree, origin)
+        _refuse_version(tree, origin)
         try:
-            return cls.model_validate(tree)
+            return cls.model_validate(dict(tree))
         except ValidationError as error:
-            raise _refusal(cls, error, origin) from None
+            found = error.errors(include_url=False, include_context=False)
+            raise refusal(cls.model_json_schema(), tree, found, origin=origin, typed=typed or {}) from None
+        except SettingsError as error:
+            raise SettingsError(f"{origin}: {error.what}", why=error.why, fix=error.fix) from None
 
     @classmethod
-    def from_toml(cls, path: Path | str, overrides: Mapping[str, Any] | None = None) -> Self:
+    def from_toml(
+        cls, path: Path | str, overrides: Mapping[str, Any] | None = None, *, typed: Mapping[str, str] | None = None
+    ) -> Self:
         """Read a TOML file, with dotted `overrides` on top."""
-        return cls.parse(_set_dotted(read_toml(path), overrides or {}), origin=f"`{path}`")
+        return cls.parse(with_settings(read_toml(path), overrides or {}), origin=f"`{terminal(path)}`", typed=typed)
 
     @classmethod
-    def from_flags(cls, flags: Mapping[str, Any]) -> Self:
+    def from_flags(cls, flags: Mapping[str, Any], *, typed: Mapping[str, str] | None = None) -> Self:
         """Build a spec from dotted settings alone."""
-        return cls.parse(_set_dotted({}, flags), origin="the command line")
+        return cls.parse(with_settings({}, flags), origin="the command line", typed=typed)
 
     def replace(self, settings: Mapping[str, Any]) -> Self:
         """Return a copy with dotted `settings` changed, checked again."""
-        return type(self).parse(_set_dotted(self.model_dump(exclude_none=True), settings))
+        return type(self).parse(with_settings(self.model_dump(exclude_none=True), settings))
 
     def to_toml(self) -> str:
         """Write every setting that has a value; reading it back gives an equal spec."""
-        return tomli_w.dumps(_plain(self.model_dump(exclude_none=True)))
+        return to_toml(self.model_dump(exclude_none=True))
 
     @property
     def digest(self) -> str:
@@ -217,59 +286,15 @@ class RunSpec(Section):
         return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-def read_toml(path: Path | str) -> dict[str, Any]:
-    """Parse a TOML file, naming it and the line where it cannot be."""
-    try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
-    except FileNotFoundError:
+def _refuse_version(tree: Mapping[str, Any], origin: str) -> None:
+    version = tree.get("version", VERSION)
+    if type(version) is int and version > VERSION:
         raise SettingsError(
-            f"there is no file `{path}`", fix="give the path of a TOML spec, or settings as flags"
-        ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, IsADirectoryError) as error:
-        raise SettingsError(
-            f"`{path}` is not TOML: {error}", fix="see `tether fit --print-spec` for a whole one"
-        ) from None
-
-
-def _set_dotted(tree: dict[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
-    for key, value in settings.items():
-        *tables, leaf = key.split(".")
-        table = tree
-        for name in tables:
-            table = table.setdefault(name, {})
-            if not isinstance(table, dict):
-                raise SettingsError(f"`{key}`: `{name}` is a value, not a table")
-        table[leaf] = value
-    return tree
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, tuple | list) else value
-
-
-def _refusal(cls: type[BaseModel], error: ValidationError, origin: str) -> SettingsError:
-    first = error.errors(include_url=False)[0]
-    path = [part for part in first["loc"] if isinstance(part, str) and part not in UNION]
-    key = ".".join(path)
-    others = {one["loc"][: len(path)] for one in error.errors(include_url=False)}
-    more = f" (and {len(others) - 1} more)" if len(others) > 1 else ""
-    if first["type"] == "extra_forbidden":
-        return SettingsError(
-            f"{origin}: there is no setting `{key}`{more}", fix=did_you_mean(path[-1], _fields_at(cls, path[:-1]))
+            f"{origin}: `version` is {version}, and this Tether reads up to {VERSION}",
+            why="a newer one may mean something else by the same words",
+            fix="pip install --upgrade tether-ft",
         )
-    if first["type"] == "missing":
-        return SettingsError(f"{origin}: `{key}` must be given{more}", fix=f"--{path[0]}, or [{path[0]}] in the spec")
-    given = "" if isinstance(first["input"], dict | BaseModel) else f", got {first['input']!r}"
-    where = f"`{key}`: " if key else ""
-    message = first["msg"].removeprefix("Value error, ")
-    return SettingsError(f"{origin}: {where}{message[0].lower()}{message[1:]}{given}{more}")
-
-
-def _fields_at(cls: type[BaseModel], path: list[str]) -> list[str]:
-    for name in path:
-        annotation: Any = cls.model_fields[name].annotation
-        sections = [a for a in (annotation, *getattr(annotation, "__args__", ())) if isinstance(a, type)]
-        cls = next(a for a in sections if issubclass(a, BaseModel))
-    return list(cls.model_fields)
+    if type(version) is not int or version != VERSION:
+        raise SettingsError(
+            f"{origin}: `version` is {shown(version)}", why=f"there is only {VERSION}", fix=f"`version = {VERSION}`"
+        )

@@ -41,8 +41,8 @@ MISTAKES: dict[str, tuple[list[str], str, str]] = {
     "flag": (["--epoch", "3"], "there is no option `--epoch`", "did you mean `--epochs`?"),
     "key": (["--set", "train.epoch=3"], "there is no setting `train.epoch`", "did you mean `epochs`?"),
     "table": (["--set", "trane.epochs=3"], "there is no setting `trane`", "did you mean `train`?"),
-    "value": (["--batchnorm", "eval"], "`batchnorm`: ", ""),
-    "range": (["--lr", "0"], "`optimizer.lr`: ", ""),
+    "value": (["--batchnorm", "eval"], "`--batchnorm` is 'eval'", "--batchnorm "),
+    "range": (["--lr", "0"], "`--lr` is 0.0", "--lr "),
     "kind": (["--epochs", "many"], "invalid value for '--epochs'", "`tether fit --help` shows what it takes"),
     "file": (["{tmp}/none.toml"], "there is no file `{tmp}/none.toml`", "give the path of a TOML spec"),
     "data": (["--data", "{tmp}/none"], "there is no folder or table `{tmp}/none`", ""),
@@ -58,17 +58,24 @@ MISTAKES: dict[str, tuple[list[str], str, str]] = {
     "probe": (["--probe"], "`probe` needs a source", "--source …"),
     "resume": (
         ["--resume", "runs/x"],
-        "`--resume runs/x`: this version cannot resume a run",
-        "run again from its spec",
+        "`--resume runs/x` stands beside other settings",
+        "tether fit --resume runs/x; or",
     ),
-    "exists": (["--out", "{tmp}"], "`{tmp}` is there already", "--out {tmp}-2"),
 }
+
+
+def without(words: list[str], flags: list[str]) -> list[str]:
+    """The words less those flags, and what follows each."""
+    dropped = {at + after for at, word in enumerate(words) if word in flags for after in (0, 1)}
+    return [word for at, word in enumerate(words) if at not in dropped]
 
 
 @pytest.mark.parametrize("case", MISTAKES)
 def test_a_mistake_is_one_block_and_ends_with_2(tether: Tether, small: list[str], tmp_path: Path, case: str) -> None:
     words, what, fix = MISTAKES[case]
-    done = tether("fit", *small, "--out", tmp_path / "run", *(word.format(tmp=tmp_path) for word in words))
+    given = without(small, [word for word in words if word != "--set"])
+    out = [] if "--out" in words else ["--out", tmp_path / "run"]
+    done = tether("fit", *given, *out, *(word.format(tmp=tmp_path) for word in words))
     assert (done.code, done.out) == (2, "")
     lines = done.err.splitlines()
     assert lines[0].startswith("error: ")
@@ -78,16 +85,23 @@ def test_a_mistake_is_one_block_and_ends_with_2(tether: Tether, small: list[str]
     assert not list(tmp_path.iterdir())
 
 
+def test_a_folder_that_holds_something_is_refused(tether: Tether, small: list[str], tmp_path: Path) -> None:
+    (tmp_path / "mine").touch()
+    done = tether("fit", *small, "--out", tmp_path)
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith(f"error: `{tmp_path}` is there already\nwhy: a run is never overwritten\nfix: --out ")
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
 def test_nothing_given_says_what_is_needed(tether: Tether) -> None:
     done = tether("fit")
     assert done.code == 2
-    assert done.err == (
-        "error: the command line: `model` must be given (and 1 more)\nfix: --model, or [model] in the spec\n"
-    )
+    assert done.err.startswith("error: there is nothing to fit\nwhy: neither a spec nor --model")
 
 
 def test_divergence_ends_with_4(tether: Tether, small: list[str], tmp_path: Path) -> None:
-    done = tether("fit", *small, "--lr", "1e9", "--optimizer", "sgd", "--epochs", 20, "--out", tmp_path / "run")
+    longer = [*without(small, ["--epochs"]), "--epochs", 20]
+    done = tether("fit", *longer, "--lr", "1e9", "--optimizer", "sgd", "--out", tmp_path / "run")
     assert done.code == 4
     assert done.err.startswith(f"error: `{tmp_path / 'run'}`: the ")
     assert "that step was not made" in done.err

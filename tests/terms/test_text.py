@@ -75,7 +75,7 @@ def test_a_term_that_is_not_known_is_told_with_one_near():
 def test_an_argument_that_a_term_does_not_take_is_told():
     with pytest.raises(PlanError) as refused:
         parse("BSS(count=2)")
-    assert refused.value.why == "`BSS` got an unexpected keyword argument 'count'"
+    assert refused.value.why == "`BSS`: got an unexpected keyword argument 'count'"
 
 
 @pytest.mark.parametrize("text", ["BSS(k=0)", "Delta()", "LogitDistill(temperature=-1)", "Delta(layers='layer3')"])

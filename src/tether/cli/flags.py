@@ -1,16 +1,16 @@
 """Flags of the commands that take a spec: each is a field of it."""
 
-import ast
 import inspect
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import typer
 
+from tether.cli.words import numbers, plan_words, rename_pair, setting
 from tether.errors import SettingsError
+from tether.escaping import terminal
 from tether.models.trust import require_trusted
 from tether.spec import RunSpec
 
@@ -31,42 +31,9 @@ class Flag:
         return self.name.removeprefix("--").replace("-", "_")
 
 
-def numbers(text: str) -> list[float]:
-    """Read `0.5` or `0.485,0.456,0.406`.
-
-    >>> numbers("0.5,0.25")
-    [0.5, 0.25]
-    """
-    try:
-        return [float(part) for part in text.split(",")]
-    except ValueError:
-        raise SettingsError(f"`{text}` is not a number, nor numbers with commas between") from None
-
-
-def plan_words(text: str) -> dict[str, Any]:
-    """Read a preset, with its arguments in parentheses if any.
-
-    >>> plan_words("l2_sp(alpha=1, beta=0.01)")
-    {'preset': 'l2_sp', 'args': {'alpha': 1.0, 'beta': 0.01}}
-    """
-    try:
-        match ast.parse(text.strip(), mode="eval").body:
-            case ast.Name(id=name):
-                return {"preset": name, "args": {}}
-            case ast.Constant(value=None):
-                return {"preset": "none", "args": {}}
-            case ast.Call(func=ast.Name(id=name), args=[], keywords=words):
-                return {"preset": name, "args": {str(w.arg): _argument(ast.literal_eval(w.value)) for w in words}}
-    except (SyntaxError, ValueError, TypeError):
-        pass
-    raise SettingsError(
-        f"`--plan {text}` is neither a preset nor a preset with arguments",
-        fix='--plan l2_sp, --plan "l2_sp(alpha=1)", or --set \'plan.transferred="L2(0.1) + L1(1e-4)"\'',
-    )
-
-
-def _argument(value: Any) -> float | str:
-    return value if isinstance(value, str) else float(value)
+def rename_pairs(texts: list[str]) -> list[list[str]]:
+    """Read every `REGEX=REPLACEMENT`."""
+    return [rename_pair(text) for text in texts]
 
 
 METAVARS = {str: "TEXT", int: "N", float: "X", list[str]: "TEXT"}
@@ -85,7 +52,7 @@ FLAGS = (
     Flag("--std", "preprocessing.std", str, "Deviation of each channel, likewise.", numbers),
     Flag("--padding", "preprocessing.padding", str, "same or symmetric, likewise."),
     Flag("--by", "source.by", str, "Pair parameters by name or by order. [name]"),
-    Flag("--rename", "source.rename", list[str], "REGEX=REPLACEMENT on source names; repeatable."),
+    Flag("--rename", "source.rename", list[str], "REGEX=REPLACEMENT on source names; repeatable.", rename_pairs),
     Flag("--exclude", "source.exclude", list[str], "Glob of parameters that stay new; repeatable."),
     Flag("--coverage", "source.coverage", float, "Least share that must transfer. [0.5]"),
     Flag("--source-classes", "source.classes", str, "File of the source's class names, one a line."),
@@ -95,6 +62,8 @@ FLAGS = (
     Flag("--epochs", "train.epochs", int, "Passes over the pictures. [15, or 60 steps]"),
     Flag("--batch-size", "train.batch_size", int, "Pictures a step. [20]"),
     Flag("--patience", "train.patience", int, "Epochs to wait for progress on validation."),
+    Flag("--auto-batch", "train.auto_batch", bool, "Halve what is computed at once if memory runs out."),
+    Flag("--checkpoint-every", "checkpoint.every", int, "Steps between saves. [about 30 s]"),
     Flag("--probe", "probe", bool, "Put a linear probe beside the result."),
     Flag("--seed", "seed", int, "Of split, new head, order, augmentation. [0]"),
     Flag("--threads", "threads", int, "Of torch. [1 for small nets, else all cores]"),
@@ -106,38 +75,78 @@ def read_spec(path: Path | None, flags: Mapping[str, Any], settings: list[str], 
     """The spec of a file, with flags and `KEY=VALUE` settings on top.
 
     Raises:
-        SettingsError: see `RunSpec`; a setting without `=`; a dotted network name that the file gives, and no flag.
+        SettingsError: see `RunSpec`; a setting without `=`; two words that set the same; a dotted network name that the
+            file gives, and no flag.
     """
-    given = {flag: flags.get(flag.argument) for flag in FLAGS}
-    found = {flag.key: flag.read(value) for flag, value in given.items() if not _absent(value)}
-    if isinstance(plan := found.pop("plan", None), dict):
-        found |= {f"plan.{key}": value for key, value in plan.items()}
-    if "source.rename" in found:
-        found["source.rename"] = [rename_pair(text) for text in found["source.rename"]]
-    for setting in settings:
-        key, equals, value = setting.partition("=")
-        if not equals:
-            raise SettingsError(f"`--set {setting}` has no `=`", fix="--set optimizer.warmup=0.2")
-        found[key.strip()] = _value(value.strip())
+    found: dict[str, Any] = {}
+    typed: dict[str, str] = {}
+    for flag in FLAGS:
+        if not _absent(value := _one(flag, flags.get(flag.argument))):
+            _add(found, typed, flag.name, _fields(flag, value))
+    for text in settings:
+        key, value = setting(text)
+        _add(found, typed, f"--set {key}", {key: value})
     if path is None:
-        return RunSpec.from_flags(found)
-    spec = RunSpec.from_toml(path, found)
-    require_trusted(spec.model, str(path), trust_code=trust_code or "model.name" in found)
+        return RunSpec.from_flags(found, typed=typed)
+    spec = RunSpec.from_toml(path, found, typed=typed)
+    require_trusted(spec.model, str(path), trust_code=trust_code or not {"model", "model.name"}.isdisjoint(typed))
     return spec
+
+
+def _fields(flag: Flag, value: Any) -> dict[str, Any]:
+    """The fields that a flag sets; a preset without arguments of its own takes away those of the file."""
+    read = flag.read(value)
+    if flag.name != "--plan":
+        return {flag.key: read}
+    return {"plan.preset": read["preset"], "plan.args": read["args"]}
+
+
+def _one(flag: Flag, given: Any) -> Any:
+    if flag.kind in (bool, list[str]) or not isinstance(given, list):
+        return given
+    if len(given) > 1:
+        raise SettingsError(
+            f"`{flag.name}` is given {len(given)} times",
+            why="which of them is meant is not for Tether to guess",
+            fix=f"give `{flag.name}` once",
+        )
+    return given[0] if given else None
+
+
+def _add(found: dict[str, Any], typed: dict[str, str], word: str, settings: Mapping[str, Any]) -> None:
+    for key, value in settings.items():
+        for other, held in found.items():
+            is_open = other == "plan.args" and not held and key != other  # `--plan l2_sp` leaves its arguments open
+            if _overlap(key, other) and not is_open:
+                raise SettingsError(
+                    f"`{terminal(typed[other])}` and `{terminal(word)}` set the same",
+                    why="which of them is meant is not for Tether to guess",
+                    fix="leave out one of them",
+                )
+        found[key], typed[key] = value, word
+
+
+def _overlap(one: str, other: str) -> bool:
+    """Whether a key is the other, or lies in it."""
+    return one == other or one.startswith(f"{other}.") or other.startswith(f"{one}.")
 
 
 def takes_spec(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command that takes a `RunSpec` first the argument SPEC and every flag instead.
 
-    One that takes `trust_code` too is told whether code that a file names may run.
+    One that takes `trust_code` too is told whether code that a file names may run; one whose spec may be None gets that
+    where no setting is given at all.
     """
     wanted = inspect.signature(command).parameters
     asks = "trust_code" in wanted
+    may_lack = type(None) in get_args(next(iter(wanted.values())).annotation)
 
     def run(**values: Any) -> None:
         flags = {flag.argument: values.pop(flag.argument) for flag in FLAGS}
         trust_code = values["trust_code"] if asks else values.pop("trust_code")
-        spec = read_spec(values.pop("spec"), flags, values.pop("settings") or [], trust_code=trust_code)
+        path, settings = values.pop("spec"), values.pop("settings") or []
+        silent = path is None and not settings and all(_absent(value) for value in flags.values())
+        spec = None if may_lack and silent else read_spec(path, flags, settings, trust_code=trust_code)
         command(spec, **values)
 
     keyword = inspect.Parameter.KEYWORD_ONLY
@@ -147,7 +156,8 @@ def takes_spec(command: Callable[..., None]) -> Callable[..., None]:
     for flag in FLAGS:
         default = False if flag.kind is bool else None
         option = typer.Option(flag.name, help=flag.help, show_default=False, metavar=METAVARS.get(flag.kind))
-        parameters.append(_parameter(flag.argument, flag.kind, default, option))
+        kind = flag.kind if flag.kind in (bool, list[str]) else list[flag.kind]  # type: ignore[name-defined]
+        parameters.append(_parameter(flag.argument, kind, default, option))
     settings = typer.Option("--set", help="Any field of the spec.", show_default=False, metavar="KEY=VALUE")
     parameters.append(_parameter("settings", list[str], None, settings))
     trust = typer.Option("--trust-code", help="Run the code that SPEC names as its network.")
@@ -164,24 +174,5 @@ def _parameter(name: str, kind: Any, default: Any, option: Any) -> inspect.Param
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
-def rename_pair(text: str) -> list[str]:
-    """Read `REGEX=REPLACEMENT`.
-
-    Raises:
-        SettingsError: there is no `=`.
-    """
-    pattern, equals, replacement = text.partition("=")
-    if not equals:
-        raise SettingsError(f"`--rename {text}` has no `=`", fix="--rename '^encoder\\.=backbone.'")
-    return [pattern, replacement]
-
-
 def _absent(value: Any) -> bool:
     return value is None or value is False or value == []  # 0 is a value
-
-
-def _value(text: str) -> Any:
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text

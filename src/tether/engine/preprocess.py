@@ -11,6 +11,7 @@ from tether.data.images import Images
 from tether.data.pictures import Pictures
 from tether.data.split import Split
 from tether.errors import MissingExtra, SettingsError
+from tether.escaping import terminal
 from tether.spec import ModelSpec, PreprocessingSpec, RunSpec
 
 MOST_MEASURED = 2000
@@ -49,7 +50,11 @@ def settle(spec: RunSpec, source: Checkpoint | None, pictures: Pictures, split: 
         if len(found[key]) == 1 and found["channels"] > 1:
             found[key] = tuple(found[key]) * found["channels"]
         if len(found[key]) != found["channels"]:
-            raise SettingsError(f"`preprocessing.{key}` has {len(found[key])} values for {found['channels']} channels")
+            raise SettingsError(
+                f"`preprocessing.{key}` has {len(found[key])} values for {found['channels']} channels",
+                why="each channel has one, or all have the same",
+                fix=f"--{key} with 1 number or {found['channels']}",
+            )
     return PreprocessingSpec(**found)
 
 
@@ -119,7 +124,11 @@ def _timm_cfg(name: str) -> Any:
     try:
         return get_pretrained_cfg(name)
     except RuntimeError as error:
-        raise SettingsError(f"`timm:{name}`: {error}", fix="a name of `timm.list_models(pretrained=True)`") from None
+        raise SettingsError(
+            f"timm knows no pretrained network of the name `{terminal(name)}`",
+            why=terminal(str(error)),
+            fix="a name of `timm.list_models(pretrained=True)`",
+        ) from None
 
 
 def _has_padded_twin(model: ModelSpec) -> bool:

@@ -48,9 +48,17 @@ class Plan:
     def __post_init__(self) -> None:
         for where, entry in self._entries():
             if not isinstance(entry, Penalty | Pull | None):
-                raise PlanError(f"`{where}={entry!r}` is not a penalty", fix="L2(0.1), L1(1e-4), …, or None")
+                raise PlanError(
+                    f"`{where}={entry!r}` is not a penalty",
+                    why="a plan holds penalties, pulls and None",
+                    fix="L2(0.1), L1(1e-4), …, or None",
+                )
         if isinstance(self.new, Pull) and self.new.reference == SOURCE:
-            raise PlanError("`new` cannot pull toward the source", why="a new parameter has no source value")
+            raise PlanError(
+                "`new` cannot pull toward the source",
+                why="a new parameter has no source value",
+                fix='leave `.toward("source")` out: a new parameter is pulled toward zero',
+            )
         self.refuse_unless_acts(self.via, self.metric)
 
     def refuse_unless_acts(self, via: Via, metric: Metric) -> None:
@@ -62,9 +70,17 @@ class Plan:
 
         """
         if via not in ("gradient", "prox"):
-            raise PlanError(f"`via={via!r}`: a plan acts by `gradient` or by `prox`")
+            raise PlanError(
+                f"`via={via!r}`: a plan acts by `gradient` or by `prox`",
+                why="before the optimiser's step or after it",
+                fix='via="prox"',
+            )
         if metric not in ("identity", "optimizer"):
-            raise PlanError(f"`metric={metric!r}`: the metric of a prox is `identity` or `optimizer`")
+            raise PlanError(
+                f"`metric={metric!r}`: the metric of a prox is `identity` or `optimizer`",
+                why="every value takes the same step, or the optimiser's own",
+                fix='metric="identity"',
+            )
         if metric == "optimizer" and via == "gradient":
             raise PlanError(
                 '`metric="optimizer"` is of the prox', why="a gradient is in the optimiser's metric", fix='via="prox"'
@@ -74,7 +90,11 @@ class Plan:
             if penalty is None:
                 continue
             if via == "gradient" and not penalty.coupled:
-                raise PlanError(f"`{where}={penalty!r}` is a constraint and has no gradient", fix='via="prox"')
+                raise PlanError(
+                    f"`{where}={penalty!r}` is a constraint and has no gradient",
+                    why="only a projection after the step can keep it",
+                    fix='via="prox"',
+                )
             if metric == "optimizer" and not penalty.elementwise:
                 raise PlanError(
                     f"`{where}={penalty!r}` has no closed form in the optimiser's metric",
@@ -125,7 +145,9 @@ class Plan:
         if role == "new" and entry.reference == SOURCE:
             if roles == {"new"}:
                 raise PlanError(
-                    f"`overrides={glob!r}` pulls the new parameter `{name}` toward a source it does not have"
+                    f"`overrides={glob!r}` pulls the new parameter `{name}` toward a source it does not have",
+                    why="a new parameter has zero and nothing else",
+                    fix='leave `.toward("source")` out, or let the glob match transferred parameters alone',
                 )
             return replace(entry, reference=ZERO)
         return entry
@@ -139,10 +161,15 @@ class Plan:
         if toward_source and not any("transferred" in its for its in roles.values()):
             raise NoParameterSelected(
                 f"`transferred={self.transferred!r}` pulls toward a source, and no parameter was transferred",
+                why="there is no source value to be held to",
                 fix="give a source, or a plan toward zero",
             )
         if strong and not found:
-            raise NoParameterSelected(f"this plan holds no parameter of the model: {self}")
+            raise NoParameterSelected(
+                f"this plan holds no parameter of the model: {self}",
+                why="it has strengths, and none of them acts on anything",
+                fix="the plan `none` for plain fine-tuning, or a penalty of `new` where nothing was transferred",
+            )
 
     def _entries(self) -> list[tuple[str, Entry]]:
         overrides = [(f"overrides[{glob!r}]", entry) for glob, entry in self.overrides.items()]

@@ -6,7 +6,8 @@ from typing import Any
 
 from torch import Tensor
 
-from tether.errors import SettingsError
+from tether.errors import PlanError, SettingsError
+from tether.escaping import terminal
 from tether.penalties.ball import MarsBall
 from tether.penalties.frozen import Frozen
 from tether.penalties.group import GroupLasso
@@ -162,6 +163,7 @@ def preset(name: str, arguments: Mapping[str, Any]) -> Plan:
 
     Raises:
         SettingsError: no preset is named so, it has no such argument, or one that it needs is missing.
+        PlanError: an argument is out of range.
 
     >>> preset("l2_sp", {"alpha": 1.0}).transferred
     L2(1.0)
@@ -171,7 +173,11 @@ def preset(name: str, arguments: Mapping[str, Any]) -> Plan:
     known = inspect.signature(make).parameters
     for argument in arguments:
         if argument not in known:
-            raise SettingsError(f"the preset `{name}` has no argument `{argument}`", fix=did_you_mean(argument, known))
+            raise SettingsError(
+                f"the preset `{name}` has no argument `{terminal(argument)}`",
+                why=f"it takes {', '.join(f'`{one}`' for one in known) or 'none'}",
+                fix=did_you_mean(argument, known),
+            )
     for argument, parameter in known.items():
         if parameter.default is parameter.empty and argument not in arguments:
             raise SettingsError(
@@ -179,4 +185,9 @@ def preset(name: str, arguments: Mapping[str, Any]) -> Plan:
                 why="no value of it is right in general",
                 fix=f'--plan "{name}({argument}=…)", or plan.args.{argument} in the spec',
             )
-    return make(**arguments)
+    try:
+        return make(**arguments)
+    except PlanError as error:
+        why = error.why or f"it is an argument of the preset `{name}`"
+        fix = error.fix or f'--plan "{name}({next(iter(known), "")}=…)" with a value that it takes'
+        raise type(error)(error.what, why=why, fix=fix) from None

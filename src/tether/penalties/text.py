@@ -5,6 +5,8 @@ from collections.abc import Callable
 from typing import Any
 
 from tether.errors import PlanError
+from tether.escaping import terminal
+from tether.expression import Unread, made, named, number, tree
 from tether.penalties.ball import FrobeniusBall, MarsBall
 from tether.penalties.base import Penalty
 from tether.penalties.frozen import Frozen
@@ -22,6 +24,9 @@ for _class in (L2, L1, GroupLasso, FrobeniusBall, MarsBall, Frozen):
 PARTS: dict[str, Callable[..., Schedule | Heads]] = {
     part.__name__: part for part in (Constant, Cosine, Annealing, Heads)
 }
+HOW = 'write it as `L2(0.01) + L1(1e-4)` or `L2(0.1).toward("zero")`'
+
+Read = Penalty | Pull | Schedule | Heads | float | str
 
 
 def parse(text: str) -> Penalty | Pull | None:
@@ -42,33 +47,60 @@ def parse(text: str) -> Penalty | Pull | None:
     if text.strip().lower() == "none":
         return None
     try:
-        found = _read(ast.parse(text.strip(), mode="eval").body)
-    except (SyntaxError, TypeError, ValueError, AttributeError, OverflowError, RecursionError):
-        found = None
-    if not isinstance(found, Penalty | Pull):
-        raise PlanError(
-            f"`{text}` is not a penalty", fix='write it as `L2(0.01) + L1(1e-4)` or `L2(0.1).toward("zero")`'
-        )
+        found = _read(tree(text))
+        if not isinstance(found, Penalty | Pull):
+            raise Unread(f"it is {_kind(found)}")
+    except Unread as error:
+        raise PlanError(f"`{terminal(text)}` is not a penalty", why=str(error), fix=HOW) from None
+    except PlanError as error:
+        why = error.why or f"it stands in `{terminal(text)}`"
+        raise type(error)(error.what, why=why, fix=error.fix or HOW) from None
     return found
 
 
-def _read(node: ast.expr) -> Penalty | Pull | Schedule | Heads | float | str:
+def _read(node: ast.expr) -> Read:
+    if (value := number(node)) is not None:
+        return value
     match node:
-        case ast.Constant(value=int() | float() | str() as value):
-            return value
+        case ast.Constant(value=str() as text):
+            return text
         case ast.BinOp(left=left, op=ast.Add(), right=right):
-            return _read(left) + _read(right)  # type: ignore[operator]
+            return _sum(_read(left), _read(right))
         case ast.BinOp(left=left, op=ast.Mult(), right=right):
-            return _read(left) * _read(right)  # type: ignore[operator, arg-type]
+            return _product(_read(left), _read(right))
         case ast.Call(func=ast.Attribute(value=inner, attr="toward"), args=args, keywords=keywords):
-            return _read(inner).toward(*map(_read, args), **_named(keywords))  # type: ignore[union-attr, arg-type]
-        case ast.Call(func=ast.Name(id=name), args=args, keywords=keywords):
-            make = PARTS.get(name) or PENALTIES[name]
-            return make(*map(_read, args), **_named(keywords))
-    raise TypeError
+            return _toward(_read(inner), [_read(arg) for arg in args], named(keywords, _read))
+        case ast.Call(func=ast.Name(id=called), args=args, keywords=keywords):
+            make = PARTS.get(called) or PENALTIES[called]
+            return made(called, make, [_read(arg) for arg in args], named(keywords, _read))  # type: ignore[no-any-return]
+    raise Unread(f"`{terminal(ast.unparse(node))}` is not read in a penalty")
 
 
-def _named(keywords: list[ast.keyword]) -> dict[str, Any]:
-    if any(keyword.arg is None for keyword in keywords):
-        raise TypeError
-    return {str(keyword.arg): _read(keyword.value) for keyword in keywords}
+def _sum(left: Read, right: Read) -> Penalty:
+    if not (isinstance(left, Penalty) and isinstance(right, Penalty)):
+        other = right if isinstance(left, Penalty) else left
+        raise Unread(f"only penalties can be added, and {_kind(other)} is none")
+    return left + right
+
+
+def _product(left: Read, right: Read) -> Penalty | float:
+    factor, other = (left, right) if isinstance(left, int | float) else (right, left)
+    if not isinstance(factor, int | float) or not isinstance(other, Penalty | int | float):
+        raise Unread(f"only a penalty can be multiplied, by a number: {_kind(left)} times {_kind(right)} is nothing")
+    try:
+        return float(factor) * (other if isinstance(other, Penalty) else float(other))
+    except OverflowError:
+        raise Unread("a number in it is too large") from None
+
+
+def _toward(penalty: Read, given: list[Read], told: dict[str, Any]) -> Pull:
+    if not isinstance(penalty, Penalty):
+        raise Unread(f"only a penalty pulls toward something, and {_kind(penalty)} is none")
+    later = [*given[1:2], *(value for key, value in told.items() if key == "schedule")]
+    if any(not isinstance(schedule, Schedule) for schedule in later):
+        raise Unread(f"{_kind(later[0])} is no schedule, which is Constant(), Cosine(steps) or Annealing(rate, middle)")
+    return made("toward", penalty.toward, given, told)  # type: ignore[no-any-return]
+
+
+def _kind(found: Read) -> str:
+    return terminal(repr(found)) if isinstance(found, int | float | str | Pull) else f"`{terminal(repr(found))}`"
