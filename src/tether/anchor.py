@@ -50,9 +50,17 @@ class Anchor:
     def __post_init__(self) -> None:
         for name, mask in self.new.items():
             if mask is None and name in self.references:
-                raise MatchError(f"`{name}` is new and has a source value", fix="leave it out of one of the two")
+                raise MatchError(
+                    f"`{name}` is new and has a source value",
+                    why="a new parameter is held to zero or to nothing, never to a source",
+                    fix="leave it out of one of the two",
+                )
             if mask is not None and (name not in self.references or mask.shape != self.references[name].shape[:1]):
-                raise MatchError(f"the row mask of `{name}` does not fit its reference")
+                raise MatchError(
+                    f"the row mask of `{name}` does not fit its reference",
+                    why="a mask has a value for each row of a reference that is there",
+                    fix="take the anchor from the model again: Anchor.of(model, new=…) or tether.transfer(…)",
+                )
 
     @classmethod
     def of(cls, model: nn.Module, *, new: str | Iterable[str] = ()) -> "Anchor":
@@ -84,7 +92,11 @@ class Anchor:
                 new = {name: None if rows is None else set(rows) for name, rows in json.loads(about["new"]).items()}
                 norms = tuple(json.loads(about["norms"]))
         except (OSError, SafetensorError, KeyError, ValueError, TypeError, AttributeError) as error:
-            raise CheckpointError(f"`{path}` holds no anchor", why=f"{type(error).__name__}: {error}") from None
+            raise CheckpointError(
+                f"`{path}` holds no anchor",
+                why=f"{type(error).__name__}: {error}",
+                fix="give a file that Anchor.save wrote, such as a run's `reference.safetensors`, or copy it again",
+            ) from None
         masks = {
             name: None if rows is None else torch.tensor([row in rows for row in range(len(held[name]))])
             for name, rows in new.items()
@@ -151,6 +163,7 @@ class Anchor:
         if name is not None:
             raise MatchError(
                 f"the reference of `{name}` is sharded, and each process holds but a part of it",
+                why="a digest or a file of a part would pass for that of the whole",
                 fix="take the anchor before `fully_shard`, and make the tether after it",
             )
 

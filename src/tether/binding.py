@@ -241,7 +241,11 @@ class Tether:
 
         """
         if state["plan"] != str(self.plan):
-            raise PlanError(f"the saved state is of another plan: {state['plan']}", why=f"this one is: {self.plan}")
+            raise PlanError(
+                f"the saved state is of another plan: {state['plan']}",
+                why=f"this one is: {self.plan}",
+                fix="make the tether with the plan of the run that goes on, or start without its state",
+            )
         self._history = [int(state["seen"]), int(state["acted"])]
         self._left = dict(state)
         if self.attachment is not None:
@@ -257,7 +261,9 @@ class Tether:
         _refuse_foreign(anchor, self.parameters)
         if newness(anchor) != newness(self.anchor):
             raise MatchError(
-                "the two anchors differ in what is new", fix="make the tether as it was made for the run that goes on"
+                "the two anchors differ in what is new",
+                why="a new parameter is pulled elsewhere than a transferred one",
+                fix="make the tether as it was made for the run that goes on",
             )
         self.anchor, self.references = anchor, References(anchor)
         for part in self.parts:
@@ -296,12 +302,15 @@ def _refuse_foreign(anchor: Anchor, named: Mapping[str, nn.Parameter]) -> None:
     if strange := [*(known - named.keys()), *(named.keys() - known)]:
         raise MatchError(
             f"the anchor and the model differ in {len(strange)} parameters: {few(sorted(strange))}",
+            why="an anchor has a source value, or says new, for each parameter of its model and for no other",
             fix="make the anchor from this model: tether.transfer(source, into=model) or Anchor.of(model, new=…)",
         )
     for name, reference in anchor.references.items():
         if reference.shape != named[name].shape:
             raise MatchError(
-                f"`{name}` is {tuple(named[name].shape)} in the model and {tuple(reference.shape)} in the anchor"
+                f"`{name}` is {tuple(named[name].shape)} in the model and {tuple(reference.shape)} in the anchor",
+                why="a parameter is held to a value of its own shape",
+                fix="make the anchor from this model: tether.transfer(source, into=model) or Anchor.of(model, new=…)",
             )
 
 

@@ -175,11 +175,19 @@ def convert(
     _refuse_foreign(giving, wanted, source, target)
     _refuse_unlike(given, {*giving.needs, *wanted.needs}, f"`{source}` to `{target}`")
     if isinstance(value, bool) or not (isinstance(value, int | float) and math.isfinite(value) and value >= 0):
-        raise SettingsError(f"`{value!r}` is no value of `{source}`: it is a finite number, 0 or more")
+        raise SettingsError(
+            f"`{value!r}` is no value of `{source}`: it is a finite number, 0 or more",
+            why="a penalty below 0 would push away",
+            fix=f"give a number such as 0.01 as the value of `{source}`",
+        )
     context = {name: setting for name, setting in given.items() if setting is not None}
     found = wanted.from_strength(giving.to_strength(float(value), context), context)
     if not math.isfinite(found) or (found == 0) != (value == 0):
-        raise SettingsError(f"{value!r} of `{source}` is {found!r} of `{target}`, beyond what a float holds")
+        raise SettingsError(
+            f"{value!r} of `{source}` is {found!r} of `{target}`, beyond what a float holds",
+            why="the conversion overflows, or leaves nothing",
+            fix="check the value and the settings that it goes with, such as `lr` and `n`",
+        )
     return found
 
 
@@ -188,17 +196,30 @@ def _refuse_foreign(giving: Convention, wanted: Convention, source: str, target:
         raise SettingsError(
             f"`{source}` is a strength of `{giving.of[0]}`, and `{target}` one of `{wanted.of[0]}`",
             why="the two are different penalties, and no strength makes one the other",
+            fix=f"convert to another convention of `{giving.of[0]}`",
         )
 
 
 def _refuse_unlike(given: dict[str, float | int | None], needs: set[str], what: str) -> None:
     for name, setting in given.items():
         if setting is None and name in needs:
-            raise SettingsError(f"from {what} needs `{name}`", fix=f"`{name}=…`, {MEANINGS[name]}")
+            raise SettingsError(
+                f"from {what} needs `{name}`",
+                why="one of the two conventions divides or multiplies by it",
+                fix=f"`{name}=…`, {MEANINGS[name]}",
+            )
         if setting is not None and name not in needs:
-            raise SettingsError(f"from {what} does not depend on `{name}`", fix=f"leave `{name}={setting!r}` out")
+            raise SettingsError(
+                f"from {what} does not depend on `{name}`",
+                why="it would be read and change nothing",
+                fix=f"leave `{name}={setting!r}` out",
+            )
         if setting is not None and not _in_range(name, setting):
-            raise SettingsError(f"`{name}={setting!r}`: it is {MEANINGS[name]}")
+            raise SettingsError(
+                f"`{name}={setting!r}`: it is {MEANINGS[name]}",
+                why="the value lies outside of what this can be",
+                fix=f"correct `{name}`",
+            )
 
 
 def _in_range(name: str, setting: float) -> bool:

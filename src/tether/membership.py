@@ -26,7 +26,11 @@ class Membership:
 
     def __init__(self, held: Sequence[Held], optimizer: Optimizer, own_decay: OwnDecay = "refuse") -> None:
         if own_decay not in ("refuse", "replace"):
-            raise AttachError(f"`own_decay={own_decay!r}`", fix='own_decay="refuse" or own_decay="replace"')
+            raise AttachError(
+                f"`own_decay={own_decay!r}`",
+                why="the optimiser's own decay beside a penalty is refused, or taken off",
+                fix='own_decay="refuse" or own_decay="replace"',
+            )
         self._by_id: dict[int, list[Held]] = {}
         for part in held:
             self._by_id.setdefault(id(part.parameter), []).append(part)
@@ -96,11 +100,16 @@ class Membership:
                 fix="make the tether after the model is final, and give the optimiser all trainable parameters",
             )
         if guarded(optimizer):
-            raise AttachError("this optimiser has a tether already", fix="leash.detach() the other one first")
+            raise AttachError(
+                "this optimiser has a tether already",
+                why="its parameters would be pulled twice in a step",
+                fix="leash.detach() the other one first",
+            )
         twice = held_elsewhere(part.parameter for part in held if id(part.parameter) in inside)
         if twice:
             raise AttachError(
                 f"{len(twice)} parameters are pulled by another attached tether: {few(twice)}",
+                why="they would be pulled twice, once by each",
                 fix="detach() that one first",
             )
 

@@ -130,7 +130,11 @@ def _read_object(path: Path) -> dict[str, Any]:
     try:
         return _object(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise DataError(f"`{path}` cannot be read: {error}", fix="read another run, or run this one again") from None
+        raise DataError(
+            f"`{path}` cannot be read: {error}",
+            why="it is written by a run as one JSON object",
+            fix="read another run, or run this one again",
+        ) from None
 
 
 def _read_rows(path: Path) -> list[dict[str, Any]]:
@@ -143,7 +147,11 @@ def _parse_row(path: Path, number: int, line: str) -> dict[str, Any]:
     try:
         return _object(line)
     except ValueError as error:
-        raise DataError(f"`{path}`, row {number} cannot be read: {error}", fix=f"delete row {number}") from None
+        raise DataError(
+            f"`{path}`, row {number} cannot be read: {error}",
+            why="a row is one JSON object",
+            fix=f"delete row {number}",
+        ) from None
 
 
 def _object(text: str) -> dict[str, Any]:

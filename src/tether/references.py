@@ -45,6 +45,7 @@ class References:
             what = "has no" if found is None else f"has {tuple(found.shape)} for"
             raise PlanError(
                 f"`{pull!r}`: {weights.name} {what} `{name}` of {tuple(parameter.shape)}",
+                why="a parameter is held to a value of its own name and shape",
                 fix=f"a checkpoint of this model, or overrides={{{name!r}: None}}",
             )
         if role == "new" and _same(found, parameter, self.anchor.new.get(name)):

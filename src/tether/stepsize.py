@@ -77,16 +77,26 @@ def effective_step(optimizer: Optimizer, step: Step | float | None = None) -> St
     if step is not None:
         constant = float(step)
         if not (math.isfinite(constant) and constant > 0):
-            raise UnknownStep(f"`step={step!r}`: an effective step is a finite number above 0")
+            raise UnknownStep(
+                f"`step={step!r}`: an effective step is a finite number above 0",
+                why="it is how far one step of the optimiser goes",
+                fix="step=0.01, or leave it out for an optimiser that is known",
+            )
         return lambda group: constant
     if kind in STEPS:
         return STEPS[kind]
     name = f"{kind.__module__.split('.')[0]}'s {kind.__name__}"
     if kind in STEPLESS:
-        raise UnknownStep(f"no prox step is right for `{kind.__name__}`: {STEPLESS[kind]}", fix='via="gradient"')
+        raise UnknownStep(
+            f"no prox step is right for `{kind.__name__}`: {STEPLESS[kind]}",
+            why="a prox with another step ends elsewhere than at the minimum of its objective",
+            fix='via="gradient"',
+        )
     if kind.__module__.startswith("schedulefree"):
         raise UnknownStep(
-            f"`{name}` trains on an average of its iterates, which a prox would break", fix='via="gradient"'
+            f"`{name}` trains on an average of its iterates, which a prox would break",
+            why="the weights of a step are not those that are averaged",
+            fix='via="gradient"',
         )
     raise UnknownStep(
         f"the effective step of `{name}` is not known",

@@ -87,7 +87,11 @@ def _reached(rows: Sequence[Row]) -> Iterator[Row]:
 
 def _refuse(leash: Tether, batchnorm: BatchNorm) -> None:
     if batchnorm not in SAID:
-        raise SettingsError(f"`batchnorm={batchnorm!r}`", fix='batchnorm="source" or batchnorm="update"')
+        raise SettingsError(
+            f"`batchnorm={batchnorm!r}`",
+            why="running statistics are the source's, or are updated",
+            fix='batchnorm="source" or batchnorm="update"',
+        )
     parts = [name for name, p in leash.parameters.items() if sharded(p)]
     if parts:
         raise AttachError(
@@ -139,7 +143,11 @@ def _refuse_divergence(found: Gradients, scaler: Any) -> None:
     if scaler is None:  # which would skip the step
         for grad in found.values():
             if not (grad.coalesce().values() if grad.is_sparse else grad).isfinite().all():
-                raise Diverged("the gradient of this batch is not finite", why="no pull can be measured beside it")
+                raise Diverged(
+                    "the gradient of this batch is not finite",
+                    why="no pull can be measured beside it",
+                    fix="audit on another batch, or with the scaler: leash.audit(…, scaler=scaler)",
+                )
 
 
 def _places(leash: Tether, optimizer: Optimizer, found: Gradients) -> dict[Held, Tensor]:

@@ -45,6 +45,7 @@ def objective(model: nn.Module, batch: Batch, loss: Loss) -> Call:
     if not (isinstance(batch, tuple | list) and len(batch) == 2):
         raise SettingsError(
             f"`batch` is a {type(batch).__name__}, and neither a pair of inputs and targets nor a function",
+            why="the audit takes one real step, and must know what loss to take it on",
             fix="leash.audit(optimizer, (inputs, targets)), or a function of your own: lambda: model(**batch).loss",
         )
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
@@ -87,7 +88,11 @@ def own_terms(model: nn.Module, call: Call, parameters: Iterable[nn.Parameter]) 
 def _backward(loss: Any, parameters: Sequence[nn.Parameter], scaler: Any) -> None:
     if not isinstance(loss, Tensor) or loss.numel() != 1:
         what = f"a tensor of {tuple(loss.shape)}" if isinstance(loss, Tensor) else f"a {type(loss).__name__}"
-        raise SettingsError(f"the loss is {what} and no scalar", fix="return the mean loss of the batch")
+        raise SettingsError(
+            f"the loss is {what} and no scalar",
+            why="a step has one gradient, that of one number",
+            fix="return the mean loss of the batch",
+        )
     ran_already = any(p.grad is not None for p in parameters)
     if loss.requires_grad and not ran_already:
         torch.autograd.backward(loss if scaler is None else scaler.scale(loss))

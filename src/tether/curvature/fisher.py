@@ -79,7 +79,11 @@ def fisher(
                     sums[name] += square
             count += len(inputs)
     if not count:
-        raise DataError("the Fisher information of no sample is not defined", fix="give at least one batch")
+        raise DataError(
+            "the Fisher information of no sample is not defined",
+            why="it is a mean over samples, and `batches` holds none",
+            fix="give at least one batch",
+        )
     spell = spelled(model)
     scale = _scale({spell(name): total / count for name, total in sums.items()}, kind, floor, normalise)
     values = {
@@ -91,20 +95,40 @@ def fisher(
 
 def _check(kind: str, floor: float, draws: int) -> None:
     if kind not in KINDS:
-        raise SettingsError(f"no Fisher information is called {kind!r}", fix=f"one of {', '.join(KINDS)}")
+        raise SettingsError(
+            f"no Fisher information is called {kind!r}",
+            why="the kind says over which labels the mean is taken",
+            fix=f"one of {', '.join(KINDS)}",
+        )
     if not 0 <= floor < float("inf"):
-        raise SettingsError(f"`floor={floor!r}`: a floor is a finite number, 0 or more")
+        raise SettingsError(
+            f"`floor={floor!r}`: a floor is a finite number, 0 or more",
+            why="it is the least importance of a value, so that none is free",
+            fix="floor=0 for none",
+        )
     if draws < 1:
-        raise SettingsError(f"`draws={draws!r}`: at least one class is drawn for each sample")
+        raise SettingsError(
+            f"`draws={draws!r}`: at least one class is drawn for each sample",
+            why="the mean over no draw is not defined",
+            fix="draws=1",
+        )
     if draws > 1 and kind != "sampled":
-        raise SettingsError(f"`draws` has no meaning where `kind={kind!r}`", fix='kind="sampled", or leave it out')
+        raise SettingsError(
+            f"`draws` has no meaning where `kind={kind!r}`",
+            why="only the sampled one draws classes",
+            fix='kind="sampled", or leave it out',
+        )
 
 
 def _scale(found: Mapping[str, Tensor], kind: str, floor: float, normalise: bool) -> float:
     """The mean over all values where they are to be divided by it, else 1."""
     for name, values in found.items():
         if not values.isfinite().all():
-            raise DataError(f"the Fisher information of `{name}` is not finite", why="a logit or a gradient is not")
+            raise DataError(
+                f"the Fisher information of `{name}` is not finite",
+                why="a logit or a gradient is not",
+                fix="check the model and its inputs for values that are not finite, or compute in float32",
+            )
     mean = sum(float(values.sum()) for values in found.values()) / sum(values.numel() for values in found.values())
     if mean == 0 and (normalise or not floor):
         certain = "fits every sample" if kind == "empirical" else "is certain of every sample"
@@ -134,7 +158,11 @@ def _classes(
 def _drawn(shares: Float[Tensor, "n classes"], draws: int, generator: torch.Generator) -> Tensor:
     """Classes of shape (n, draws), by one uniform number each, in order: cutting a batch changes no draw."""
     if not shares.isfinite().all():
-        raise DataError("the model's logits are not finite, so that no class can be drawn")
+        raise DataError(
+            "the model's logits are not finite, so that no class can be drawn",
+            why="the weights are too large, or an input holds values that are not finite",
+            fix="check the model and its inputs, or compute in float32",
+        )
     below = shares.cpu().cumsum(dim=1)
     uniform = torch.rand((len(shares), draws), generator=generator, dtype=torch.float64)
     drawn = torch.searchsorted(below, uniform * below[:, -1:], right=True)
@@ -143,13 +171,18 @@ def _drawn(shares: Float[Tensor, "n classes"], draws: int, generator: torch.Gene
 
 def _checked(labels: Tensor | None, count: int, classes: int) -> Classes:
     if labels is None:
-        raise DataError('`kind="empirical"` needs labels', fix="batches of (inputs, labels), or another kind")
+        raise DataError(
+            '`kind="empirical"` needs labels',
+            why="it is of the labels that are given",
+            fix="batches of (inputs, labels), or another kind",
+        )
     whole = not (labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool)
     if not whole or labels.shape != (count,) or labels.min() < 0 or labels.max() >= classes:
         raise DataError(
             f"labels are whole numbers, one of 0 … {classes - 1} for each of {count} samples",
             why=f"these are {str(labels.dtype).removeprefix('torch.')} of shape {tuple(labels.shape)}"
             + (f", from {labels.min()} to {labels.max()}" if whole else ""),
+            fix="give the number of the class of each sample, counted from 0 as the head counts",
         )
     return labels.long()
 
@@ -158,7 +191,11 @@ def _chunks(batches: Iterable[Batch], squares: SquaredGradients) -> Iterator[tup
     """Batches on the model's device, cut so that the gradients of a piece fit in memory."""
     size = max(1, CHUNK_VALUES // sum(p.numel() for p in squares.weights.values()))
     if isinstance(batches, Tensor):
-        raise DataError("`batches` is one tensor", fix="a list of batches: [inputs], or [(inputs, labels)]")
+        raise DataError(
+            "`batches` is one tensor",
+            why="each of its rows would be taken for a batch",
+            fix="a list of batches: [inputs], or [(inputs, labels)]",
+        )
     for batch in batches:
         inputs, labels = _parted(batch)
         for start in range(0, len(inputs), size):
@@ -172,6 +209,7 @@ def _parted(batch: Batch) -> tuple[Tensor, Tensor | None]:
     if not 1 <= len(parts) <= 2 or not all(isinstance(part, Tensor) and part.ndim for part in parts):
         raise DataError(
             f"a batch is a {type(batch).__name__}, and not a tensor of inputs or a pair of inputs and labels",
+            why="the model is called with the inputs alone",
             fix="[(inputs, labels), …], [inputs, …], or a DataLoader of these",
         )
     return parts[0], parts[1] if len(parts) == 2 else None

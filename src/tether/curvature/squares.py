@@ -42,7 +42,11 @@ class SquaredGradients:
         self.model = model
         self.weights = {name: p.detach() for name, p in model.named_parameters() if p.is_floating_point()}
         if not self.weights:
-            raise SettingsError("the model has no floating-point parameter, so nothing to take the gradient by")
+            raise SettingsError(
+                "the model has no floating-point parameter, so nothing to take the gradient by",
+                why="its parameters are whole numbers or quantised",
+                fix="give the model before it is quantised",
+            )
         self.device = next(iter(self.weights.values())).device
         self.batched = True
 

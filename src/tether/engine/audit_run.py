@@ -66,7 +66,11 @@ def _read_plan(path: Path) -> dict[str, Any]:
         found = json.loads(path.read_text(encoding="utf-8"))
         return {"plan": found["plan"], "parameters": {(row["name"], row["fate"]): row for row in found["parameters"]}}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"`{path}` cannot be read: {error}", fix="audit another run, or run this one again") from None
+        raise DataError(
+            f"`{path}` cannot be read: {error}",
+            why="the audit compares what it says with what the spec builds",
+            fix="audit another run, or run this one again",
+        ) from None
 
 
 def _attempt(make: Callable[[], T]) -> T | TetherError:

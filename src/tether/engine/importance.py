@@ -32,7 +32,11 @@ def importance(spec: RunSpec, source: Checkpoint | None, moved: Transfer | None,
     """
     settings = spec.fisher
     if source is None or moved is None or spec.source is None:
-        raise SettingsError(f"`plan.preset = {spec.plan.preset!r}` needs a source", fix="--source …, or another plan")
+        raise SettingsError(
+            f"`plan.preset = {spec.plan.preset!r}` needs a source",
+            why="it weighs each weight by what the source task needs of it",
+            fix="--source …, or another plan",
+        )
     whose = settings.data or ("source" if spec.source.data else "target")
     if whose == "target" and settings.kind == "empirical":
         raise SettingsError(
@@ -41,7 +45,11 @@ def importance(spec: RunSpec, source: Checkpoint | None, moved: Transfer | None,
             fix="--source-data …, or fisher.kind = 'exact' or 'sampled'",
         )
     if whose == "source" and spec.source.data is None:
-        raise SettingsError("`fisher.data = 'source'` needs the source's pictures", fix="--source-data …")
+        raise SettingsError(
+            "`fisher.data = 'source'` needs the source's pictures",
+            why="the importance is measured on them",
+            fix="--source-data …, or --set fisher.data=target",
+        )
     if whose == "source":
         classes = source_classes(spec, source)
         pictures, indices = to_evaluate(spec.source.data or "", classes, skip_bad=spec.data.skip_bad)

@@ -69,14 +69,21 @@ def _test_part(run: Path, pictures: Pictures) -> Int64[np.ndarray, " n"]:
         names, digest, contents = parts["test"], parts["test_digest"], parts.get("test_contents")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(
-            f"`{run / 'split.json'}` cannot be read: {error}", fix="--data with labelled pictures"
+            f"`{run / 'split.json'}` cannot be read: {error}",
+            why="it says which pictures the run left for its test",
+            fix="--data with labelled pictures",
         ) from None
     if not names:
-        raise DataError(f"`{run}` has no test pictures", fix="--data with labelled pictures")
+        raise DataError(
+            f"`{run}` has no test pictures",
+            why="its data were split with data.test = 0",
+            fix="--data with labelled pictures",
+        )
     index = {name: number for number, name in enumerate(pictures.names)}
     if missing := [name for name in names if name not in index]:
         raise DataError(
             f"{len(missing)} of {len(names)} test pictures are not there any more, `{terminal(missing[0])}` first",
+            why="accuracy on the others would be another figure under the same name",
             fix="restore the data, or --data with other labelled pictures",
         )
     chosen = np.array([index[name] for name in names], dtype=np.int64)

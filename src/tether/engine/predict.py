@@ -60,10 +60,18 @@ def _pictures(place: Path) -> list[Path]:
     if place.is_file():
         return [place]
     if not place.exists():
-        raise DataError(f"there is no file or folder `{place}`")
+        raise DataError(
+            f"there is no file or folder `{place}`",
+            why="each argument after the run is a picture or a folder of pictures",
+            fix="check the path, which is relative to the folder you are in",
+        )
     found = sorted(path for path in place.rglob("*") if path.suffix.lower() in SUFFIXES and _is_shown(path, place))
     if not found:
-        raise DataError(f"`{place}` holds no picture", fix=f"files ending in {', '.join(sorted(SUFFIXES))}")
+        raise DataError(
+            f"`{place}` holds no picture",
+            why="pictures are known by how their names end, and hidden ones are left out",
+            fix=f"files ending in {', '.join(sorted(SUFFIXES))}",
+        )
     return found
 
 

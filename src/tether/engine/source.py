@@ -24,6 +24,7 @@ def source_classes(spec: RunSpec, source: Checkpoint) -> tuple[str, ...]:
     if classes is None:
         raise SettingsError(
             f"the classes of `{source.origin}` are not known, so its own task cannot be measured",
+            why="each output of its head is one class, and the file does not name them",
             fix="--source-classes FILE, with one class name a line in the order of its head",
         )
     return classes
@@ -46,6 +47,7 @@ def source_model(spec: RunSpec, source: Checkpoint, classes: int | None = None) 
     if moved.match.new:
         raise MatchError(
             f"`{source.origin}` lacks {', '.join(moved.match.new[:4])}, so its own task cannot be measured",
+            why="a part that is not the source's would answer with random weights",
             fix="leave out `source.data`, and what else needs the source's own head",
         )
     return model
@@ -63,10 +65,18 @@ def read_classes(path: str | None) -> tuple[str, ...] | None:
     try:
         names = tuple(line.strip() for line in Path(path).read_text(encoding="utf-8-sig").splitlines() if line.strip())
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"`source.classes = {path!r}` cannot be read: {error}") from None
+        raise SettingsError(
+            f"`source.classes = {path!r}` cannot be read: {error}",
+            why="it is a text file in UTF-8, with one class name a line",
+            fix="correct the path of --source-classes, or save the file as UTF-8",
+        ) from None
     if not names or len(set(names)) < len(names):
         what = "names no class" if not names else "names a class twice"
-        raise SettingsError(f"`{path}` {what}", fix="one class name a line, in the order of the source's head")
+        raise SettingsError(
+            f"`{path}` {what}",
+            why="rows of a head are matched by class name",
+            fix="one class name a line, in the order of the source's head",
+        )
     return names
 
 
@@ -82,5 +92,6 @@ def _head_rows(spec: RunSpec, source: Checkpoint) -> int:
         return len(source.tensors[head])
     raise SettingsError(
         f"how many classes `{source.origin}` has is not known",
+        why=f"the file names no class and has no `{head}` whose rows could be counted",
         fix="--source-classes FILE, with one class name a line in the order of its head",
     )

@@ -37,7 +37,11 @@ class Session:
         own_decay: OwnDecay = "refuse",
     ) -> None:
         if batchnorm not in ("source", "update"):
-            raise SettingsError(f"`batchnorm={batchnorm!r}`", fix='batchnorm="source" or batchnorm="update"')
+            raise SettingsError(
+                f"`batchnorm={batchnorm!r}`",
+                why="running statistics are the source's, or are updated",
+                fix='batchnorm="source" or batchnorm="update"',
+            )
         self.leash, self.batchnorm = leash, batchnorm
         self._how: dict[str, Any] = {"via": via, "metric": metric, "own_decay": own_decay}
         self._held: list[RemovableHandle] = []

@@ -96,7 +96,11 @@ def _named(model: nn.Module, module: str) -> nn.Module:
     modules: dict[str, nn.Module] = {spell(name): layer for name, layer in model.named_modules()}
     if module not in modules:
         near = [name for name, layer in modules.items() if isinstance(layer, LAYERS)][-8:]
-        raise MatchError(f"the model has no module `{terminal(module)}` to be its head", fix=did_you_mean(module, near))
+        raise MatchError(
+            f"the model has no module `{terminal(module)}` to be its head",
+            why="the name is looked up in `model.named_modules()`",
+            fix=did_you_mean(module, near),
+        )
     return modules[module]
 
 

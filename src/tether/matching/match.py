@@ -82,13 +82,23 @@ def _check_arguments(
     about_head: Mapping[str, object],
 ) -> None:
     if by not in ("name", "order"):
-        raise SettingsError(f"`by={by!r}` is no way of pairing", fix="it is `name` or `order`")
+        raise SettingsError(
+            f"`by={by!r}` is no way of pairing",
+            why="tensors are paired by what they are called or by where they stand",
+            fix="it is `name` or `order`",
+        )
     if by == "order" and rename:
         raise SettingsError(
-            "`rename` has no meaning where tensors are paired in order", fix="leave it out, or pair by name"
+            "`rename` has no meaning where tensors are paired in order",
+            why="in order, only the last component of a name is read",
+            fix="leave it out, or pair by name",
         )
     if not 0 <= coverage <= 1:
-        raise SettingsError(f"`coverage={coverage}` is not a share", fix="it lies between 0 and 1")
+        raise SettingsError(
+            f"`coverage={coverage}` is not a share",
+            why="it is the least part of the model's values that must be copied",
+            fix="give a number from 0 to 1, such as 0.5",
+        )
     idle = [name for name, value in about_head.items() if value is not None]
     if idle and target_classes is None:
         raise SettingsError(

@@ -63,6 +63,7 @@ def _rewrite(spelled: dict[str, str], rules: Sequence[tuple[str, str]]) -> tuple
         except (re.error, IndexError) as error:  # IndexError: the replacement names a group that is not there
             raise MatchError(
                 f"rename `{pattern}` → `{replacement}`: not a regular expression and its replacement: {error}",
+                why="source names are rewritten by it",
                 fix="the syntax is that of Python's `re.sub`; a literal dot is `\\.`",
             ) from None
         changed = sum(rewritten[source] != name for source, name in spelled.items())

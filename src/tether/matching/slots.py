@@ -59,7 +59,11 @@ def slots(model: nn.Module) -> dict[str, Slot]:
 
 def _refuse_hollow(names: Mapping[str, Slot]) -> None:
     if all(slot.is_buffer for slot in names.values()):
-        raise MatchError("the target model has no parameters", fix="give the model that is to be trained")
+        raise MatchError(
+            "the target model has no parameters",
+            why="there is nothing to copy into and nothing to hold",
+            fix="give the model that is to be trained",
+        )
     hollow = [name for name, slot in names.items() if is_lazy(slot.tensor) or slot.tensor.is_meta]
     if hollow:
         raise MatchError(

@@ -112,7 +112,11 @@ def transfer(
 def _carry_out(found: Match, source: Checkpoint, model: nn.Module) -> Anchor:
     """Make every value before the first is copied, so that a refusal leaves the model as it was."""
     if any(sharded(p) for p in model.parameters()):
-        raise MatchError("the model is sharded", fix="transfer before `fully_shard`, and make the tether after it")
+        raise MatchError(
+            "the model is sharded",
+            why="each process holds a part of every tensor, and a source's would be copied as if it were whole",
+            fix="transfer before `fully_shard`, and make the tether after it",
+        )
     names = slots(model)
     mapped = {pair.target for pair in found.pairs if _stays_mapped(pair, source, names[pair.target].tensor)}
     values = {
@@ -144,6 +148,7 @@ def _fitted(pair: Pair, value: Shaped[Tensor, "..."], into: Shaped[Tensor, "..."
     if pair.cast and not torch.equal(cast.isfinite(), value.isfinite().to(into.device)):
         raise MatchError(
             f"`{terminal(pair.source)}` of the source has values that {pair.cast} makes infinite",
+            why="a value beyond the largest of the model's dtype would train to nothing but NaN",
             fix=f"build the model in a wider dtype, or leave it out: --exclude {pair.target}",
         )
     if pair.rows is None:

@@ -37,7 +37,11 @@ class Ball(Penalty):
             PlanError: always.
 
         """
-        raise PlanError(f"`{self!r}` is a constraint and has no gradient", fix='act by `via="prox"`')
+        raise PlanError(
+            f"`{self!r}` is a constraint and has no gradient",
+            why="its value is 0 within and infinite outside, so it is projected onto after the step",
+            fix='act by `via="prox"`',
+        )
 
     def scaled(self, factor: float) -> "Ball":
         """A constraint has no strength to scale."""
@@ -140,7 +144,11 @@ class MarsBall(Ball):
 
 def _checked(name: str, radius: float) -> float:
     if isinstance(radius, bool) or not (isinstance(radius, int | float) and math.isfinite(radius) and radius > 0):
-        raise PlanError(f"`{name}({radius!r})`: a radius is a finite number above 0", fix="Frozen() for no movement")
+        raise PlanError(
+            f"`{name}({radius!r})`: a radius is a finite number above 0",
+            why="it is how far a weight may move",
+            fix="a number such as 0.1, or Frozen() for no movement",
+        )
     return float(radius)
 
 

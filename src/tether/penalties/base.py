@@ -120,5 +120,9 @@ def checked_strength(name: str, strength: float) -> float:
 
     """
     if not (isinstance(strength, int | float) and math.isfinite(strength) and strength >= 0):
-        raise PlanError(f"`{name}({strength!r})`: a strength is a finite number, 0 or more")
+        raise PlanError(
+            f"`{name}({strength!r})`: a strength is a finite number, 0 or more",
+            why="a strength below 0 would push away from the reference",
+            fix=f"{name}(0.01), or None for no penalty",
+        )
     return float(strength)

@@ -33,7 +33,11 @@ class Frozen(Penalty):
             PlanError: always.
 
         """
-        raise PlanError("`Frozen()` is a constraint and has no gradient", fix='act by `via="prox"`')
+        raise PlanError(
+            "`Frozen()` is a constraint and has no gradient",
+            why="its value is 0 at the reference and infinite elsewhere, so it is projected onto after the step",
+            fix='act by `via="prox"`',
+        )
 
     def prox(self, delta: Float[Tensor, "*shape"], step: float | Tensor) -> Float[Tensor, "*shape"]:
         """0."""

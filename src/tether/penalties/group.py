@@ -85,6 +85,7 @@ class GroupLasso(Penalty):
         if not fits(self.view, tuple(weight.shape)):
             raise PlanError(
                 f"`{self!r}` cannot cut `{name}` of {tuple(weight.shape)} into {self.view}",
+                why="each value of a weight must be in one group, of the same size as the others",
                 fix=f"a penalty of its own for it: overrides={{{name!r}: GroupLasso({self.strength})}} or None",
             )
         return self

@@ -61,13 +61,20 @@ class Pull:
         if not isinstance(self.reference, str | Weights) or not self.reference:
             raise PlanError(
                 f"{self.reference!r} is no reference",
+                why="a reference is what a parameter is held to: the source, zero, or other weights by name",
                 fix='toward("source"), toward("zero"), toward("file.safetensors"), or a mapping of name to tensor',
             )
         if not isinstance(self.schedule, Schedule):
-            raise PlanError(f"`{self.schedule!r}` is no schedule", fix="Constant(), Cosine(steps), or Annealing(k, t0)")
+            raise PlanError(
+                f"`{self.schedule!r}` is no schedule",
+                why="a schedule gives the factor of a strength at each step",
+                fix="Constant(), Cosine(steps), or Annealing(k, t0)",
+            )
         if self.schedule != CONSTANT and not self.penalty.coupled:
             raise PlanError(
-                f"`{self.penalty!r}` has no strength that a schedule could change", fix="leave the schedule out"
+                f"`{self.penalty!r}` has no strength that a schedule could change",
+                why="a constraint holds or does not",
+                fix="leave the schedule out",
             )
 
     def scaled(self, factor: float) -> "Pull":

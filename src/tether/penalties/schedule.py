@@ -53,7 +53,11 @@ class Cosine(Schedule):
     def __post_init__(self) -> None:
         _whole("Cosine(steps)", self.steps, least=1)
         if not (isinstance(self.end, int | float) and 0 <= self.end <= 1):
-            raise PlanError(f"`Cosine(end={self.end!r})`: what is left at the end is a share, from 0 to 1")
+            raise PlanError(
+                f"`Cosine(end={self.end!r})`: what is left at the end is a share, from 0 to 1",
+                why="the strength falls from all to this part of it",
+                fix="Cosine(steps, end=0.0) for nothing, or a number up to 1",
+            )
 
     def factor(self, step: int) -> float:
         """The cosine at `step`."""
@@ -87,7 +91,11 @@ class Annealing(Schedule):
 
     def __post_init__(self) -> None:
         if not (isinstance(self.rate, int | float) and math.isfinite(self.rate) and self.rate > 0):
-            raise PlanError(f"`Annealing(rate={self.rate!r})`: a rate is a finite number above 0, per step")
+            raise PlanError(
+                f"`Annealing(rate={self.rate!r})`: a rate is a finite number above 0, per step",
+                why="it says how fast the pull fades around the middle step",
+                fix="Annealing(rate=0.05, …)",
+            )
         _whole("Annealing(middle)", self.middle, least=0)
 
     def factor(self, step: int) -> float:
@@ -97,4 +105,8 @@ class Annealing(Schedule):
 
 def _whole(what: str, value: int, *, least: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise PlanError(f"`{what}` is a whole number of steps, {least} or more, and not {value!r}")
+        raise PlanError(
+            f"`{what}` is a whole number of steps, {least} or more, and not {value!r}",
+            why="a schedule counts the optimiser's steps",
+            fix=f"give a whole number from {least} on, as steps = epochs × batches",
+        )

@@ -123,7 +123,11 @@ def add(left: Penalty, right: Penalty) -> Penalty:
     merged: list[Penalty] = []
     for term in (*_terms(left), *_terms(right)):
         if isinstance(term, Frozen):
-            raise PlanError(f"`{term!r}` leaves nothing to add to: {left!r} + {right!r}")
+            raise PlanError(
+                f"`{term!r}` leaves nothing to add to: {left!r} + {right!r}",
+                why="what may not move at all is not pulled either",
+                fix=f"`{term!r}` alone, or the other without it",
+            )
         for i, other in enumerate(merged):
             if (whole := _merge(other, term)) is not None:
                 merged[i] = whole

@@ -35,7 +35,11 @@ class Heads:
 
     def __post_init__(self) -> None:
         if not (_is_count(self.count) and _is_count(self.fused) and self.axis in (0, 1)):
-            raise PlanError(f"`{self!r}`: `count` and `fused` are whole numbers from 1, and `axis` is 0 or 1")
+            raise PlanError(
+                f"`{self!r}`: `count` and `fused` are whole numbers from 1, and `axis` is 0 or 1",
+                why="it cuts a matrix into `count` heads along one of its two axes",
+                fix="Heads(12), or Heads(12, fused=3) where query, key and value are one matrix",
+            )
 
     def __repr__(self) -> str:
         axis = f", axis={self.axis}" if self.axis else ""
@@ -55,7 +59,11 @@ def checked(view: View) -> View:
     if isinstance(view, Heads) or (isinstance(view, str) and view in AXES):
         return view
     near = did_you_mean(view, AXES) if isinstance(view, str) else f"known: {', '.join(AXES)}"
-    raise PlanError(f"there is no group view {view!r}", fix=f"{near}, or Heads(count)")
+    raise PlanError(
+        f"there is no group view {view!r}",
+        why="a view says which values of a weight make a group",
+        fix=f"{near}, or Heads(count)",
+    )
 
 
 def fits(view: View, shape: tuple[int, ...]) -> bool:

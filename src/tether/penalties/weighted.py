@@ -42,6 +42,7 @@ class Weighted(Penalty):
         if not isinstance(self.importance, Tensor | Mapping):
             raise PlanError(
                 f"an importance of type `{type(self.importance).__name__}` is neither a tensor nor one for each name",
+                why="every value of a weight is pulled in proportion to its own importance",
                 fix="tether.fisher(model, batches), or tether.Fisher.load(path)",
             )
         if isinstance(self.importance, Tensor):
@@ -100,7 +101,11 @@ class Weighted(Penalty):
                 fix=f"compute it for this parameter too, or overrides={{{name!r}: None}}",
             )
         if importance.shape != weight.shape:
-            raise PlanError(f"the importance of `{name}` is {tuple(importance.shape)}, and it is {tuple(weight.shape)}")
+            raise PlanError(
+                f"the importance of `{name}` is {tuple(importance.shape)}, and it is {tuple(weight.shape)}",
+                why="each value of the parameter has an importance of its own",
+                fix="compute it for this model: tether.fisher(model, batches)",
+            )
         importance = importance.detach().to(weight.device, torch.promote_types(weight.dtype, torch.float32))
         return Weighted(self.strength, importance if rows is None else importance[rows.to(importance.device)])
 
@@ -118,10 +123,18 @@ class Weighted(Penalty):
 
     def _for(self, delta: Tensor) -> Tensor:
         if not isinstance(self.importance, Tensor):
-            raise PlanError(f"`{self!r}` is of many parameters", fix="penalty.on(name, weight), which a tether does")
+            raise PlanError(
+                f"`{self!r}` is of many parameters",
+                why="which of its importances is meant is told by the name",
+                fix="penalty.on(name, weight), which a tether does",
+            )
         return self.importance.to(delta.device)
 
 
 def _refuse_negative(name: str, importance: Tensor) -> None:
     if not (importance.is_floating_point() and bool((importance.isfinite() & (importance >= 0)).all())):
-        raise PlanError(f"the importance `{name}` has values that are negative or not finite")
+        raise PlanError(
+            f"the importance `{name}` has values that are negative or not finite",
+            why="a negative one would push away, and NaN spreads to every weight",
+            fix="compute it again, in float32 and on finite inputs",
+        )

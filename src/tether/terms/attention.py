@@ -89,12 +89,20 @@ def increases(
     for batch in batches:
         inputs, labels = parted(batch)
         if labels is None or not isinstance(inputs, Tensor) or not len(labels):
-            raise DataError("attention needs labels, and inputs that are one tensor", fix="batches of (inputs, labels)")
+            raise DataError(
+                "attention needs labels, and inputs that are one tensor",
+                why="it measures how much the loss rises without a channel",
+                fix="batches of (inputs, labels)",
+            )
         count += len(labels)
         for name, layer in looked.items():
             totals[name] = totals.get(name, 0) + probed.rise(name, layer, inputs, labels)
     if not count:
-        raise DataError("the attention of no sample is not defined", fix="give at least one batch")
+        raise DataError(
+            "the attention of no sample is not defined",
+            why="it is a mean over samples, and `batches` holds none",
+            fix="give at least one batch",
+        )
     return {name: _finite(name, total / count) for name, total in totals.items()}
 
 
@@ -144,6 +152,8 @@ def _silenced(layer: nn.Module, channels: Tensor, axis: int) -> Iterator[None]:
 def _finite(name: str, values: Tensor) -> Tensor:
     if not values.isfinite().all():
         raise DataError(
-            f"a channel of `{name}` raises the loss by what is not finite", fix="a probe and inputs that are"
+            f"a channel of `{name}` raises the loss by what is not finite",
+            why="the weights of a channel come from how much the loss rises without it",
+            fix="a probe and inputs that are",
         )
     return values

@@ -19,7 +19,11 @@ def checked_number(owner: str, argument: str, value: Any, *, positive: bool = Fa
     """
     fits = isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
     if not fits or value < 0 or (positive and value == 0):
-        raise PlanError(f"`{owner}({argument}={value!r})`: a finite number {'above 0' if positive else 'from 0 on'}")
+        raise PlanError(
+            f"`{owner}({argument}={value!r})`: a finite number {'above 0' if positive else 'from 0 on'}",
+            why="another value has no meaning in the term's formula",
+            fix=f"{owner}({argument}=1.0), or leave it out",
+        )
     return float(value)
 
 
@@ -31,9 +35,17 @@ def checked_layers(owner: str, layers: Any) -> tuple[str, ...]:
 
     """
     if isinstance(layers, str) or not isinstance(layers, Sequence) or not all(isinstance(name, str) for name in layers):
-        raise PlanError(f"`{owner}(layers={layers!r})` is no list of names", fix='layers=["layer3"], or a shell glob')
+        raise PlanError(
+            f"`{owner}(layers={layers!r})` is no list of names",
+            why="a term looks at layers by their names in `model.named_modules()`",
+            fix='layers=["layer3"], or a shell glob',
+        )
     if not layers:
-        raise PlanError(f"`{owner}` has no layer to look at", fix='layers=["layer3"], or a shell glob')
+        raise PlanError(
+            f"`{owner}` has no layer to look at",
+            why="its value would be 0 whatever the model does",
+            fix='layers=["layer3"], or a shell glob',
+        )
     return tuple(layers)
 
 
@@ -47,6 +59,7 @@ def checked_teacher(owner: str, teacher: Any) -> None:
     if teacher is not None and not isinstance(teacher, nn.Module):
         raise PlanError(
             f"`{owner}({teacher!r})`: the teacher is a model",
+            why="every batch goes through it once, without gradients",
             fix=f"{owner}(frozen(source), …), or .bind(frozen(source))",
         )
     if teacher is not None:

@@ -38,7 +38,11 @@ class Classify(Term):
     def __post_init__(self) -> None:
         smoothing = checked_number("Classify", "label_smoothing", self.label_smoothing)
         if smoothing >= 1:
-            raise PlanError(f"`Classify(label_smoothing={smoothing!r})`: below 1, where no label is left")
+            raise PlanError(
+                f"`Classify(label_smoothing={smoothing!r})`: below 1, where no label is left",
+                why="it is the share of each label that is spread over all classes",
+                fix="Classify(label_smoothing=0.1), or 0 for none",
+            )
         object.__setattr__(self, "label_smoothing", smoothing)
 
     def value(self, seen: Seen) -> Float[Tensor, ""]:
@@ -50,11 +54,17 @@ class Classify(Term):
         """
         logits, labels = logits_of(seen.student, "model"), seen.labels
         if labels is None:
-            raise DataError(f"`{self!r}` needs labels", fix="batches of (inputs, labels)")
+            raise DataError(
+                f"`{self!r}` needs labels", why="it is the cross-entropy with them", fix="batches of (inputs, labels)"
+            )
         fits = isinstance(labels, Tensor) and labels.shape == logits.shape[:1]
         if not fits or labels.is_floating_point() or labels.is_complex():
             found = f"{tuple(labels.shape)} of {labels.dtype}" if isinstance(labels, Tensor) else type(labels).__name__
-            raise DataError(f"labels are one whole number for each of {len(logits)} samples, and these are {found}")
+            raise DataError(
+                f"labels are one whole number for each of {len(logits)} samples, and these are {found}",
+                why="a label is the number of a class, counted from 0 as the head counts",
+                fix="labels of dtype int64 and of shape (batch,)",
+            )
         return cross_entropy(logits, labels.long(), label_smoothing=self.label_smoothing)
 
     def __repr__(self) -> str:

@@ -53,10 +53,18 @@ class Delta(Term):
         checked_teacher("Delta", self.teacher)
         object.__setattr__(self, "layers", checked_layers("Delta", self.layers))
         if isinstance(self.axis, bool) or not isinstance(self.axis, int) or self.axis == 0:
-            raise PlanError(f"`Delta(axis={self.axis!r})`: a whole number, and not 0, which is the batch's axis")
+            raise PlanError(
+                f"`Delta(axis={self.axis!r})`: a whole number, and not 0, which is the batch's axis",
+                why="it is the axis of the channels",
+                fix="Delta(axis=1) where channels come first, axis=-1 where they come last",
+            )
         for name, weights in (self.weights or {}).items():
             if not (weights.ndim == 1 and weights.isfinite().all() and (weights >= 0).all()):
-                raise PlanError(f"the weights of `{name}` are no vector of finite numbers from 0 on")
+                raise PlanError(
+                    f"the weights of `{name}` are no vector of finite numbers from 0 on",
+                    why="each channel of a layer has one weight",
+                    fix="weights=attention(…), or None for all channels alike",
+                )
 
     @property
     def taps(self) -> tuple[Tap, ...]:
@@ -74,7 +82,11 @@ class Delta(Term):
         """
         found = pairs(self, seen)
         if self.weights is not None and self.weights.keys() != found.keys():
-            raise PlanError(f"`{self!r}` has weights of {', '.join(self.weights)}, and looks at {', '.join(found)}")
+            raise PlanError(
+                f"`{self!r}` has weights of {', '.join(self.weights)}, and looks at {', '.join(found)}",
+                why="each layer that is looked at needs the weights of its own channels",
+                fix="weights=attention(…) with the same `layers`",
+            )
         distances = [
             distance(student, source, self._weights(name, student), self.axis)
             for name, (student, source) in found.items()
@@ -86,7 +98,11 @@ class Delta(Term):
         if self.weights is None:
             return torch.full((channels,), 1 / channels, dtype=torch.float64, device=maps.device)
         if len(self.weights[name]) != channels:
-            raise PlanError(f"`{name}` has {channels} channels, and {len(self.weights[name])} weights")
+            raise PlanError(
+                f"`{name}` has {channels} channels, and {len(self.weights[name])} weights",
+                why="each channel of a layer has one weight",
+                fix="compute the weights on this model, or say which `axis` the channels are",
+            )
         return self.weights[name].to(maps.device)
 
     def __repr__(self) -> str:

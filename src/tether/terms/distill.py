@@ -75,11 +75,16 @@ class LogitDistill(Term):
         if features.shape != theirs.shape:
             raise PlanError(
                 f"the student's head is given {tuple(features.shape)}, and the teacher's {tuple(theirs.shape)}",
+                why="the teacher's head is read on the student's features",
                 fix="head=…, a layer that is given the same features in both",
             )
         logits = seen.teacher.one(Tap(self.head))
         if logits.ndim != 2:
-            raise PlanError(f"`{self!r}`: the teacher's head returns {tuple(logits.shape)}, and no (batch, classes)")
+            raise PlanError(
+                f"`{self!r}`: the teacher's head returns {tuple(logits.shape)}, and no (batch, classes)",
+                why="what is distilled is one logit for each class",
+                fix="head=…, the layer that returns the teacher's logits",
+            )
         (head,) = layers(self.teacher, self.head).values()
         dtype = next((p.dtype for p in head.parameters()), features.dtype)
         return divergence(head(features.to(dtype)), logits, self.temperature)

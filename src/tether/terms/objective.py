@@ -97,7 +97,11 @@ class Objective:
         if isinstance(factor, bool) or not isinstance(factor, int | float):
             return NotImplemented
         if not (math.isfinite(factor) and factor >= 0):
-            raise PlanError(f"`{factor!r} * ({self!r})`: a factor is a finite number, 0 or more")
+            raise PlanError(
+                f"`{factor!r} * ({self!r})`: a factor is a finite number, 0 or more",
+                why="a factor below 0 would reward what the term penalises",
+                fix=f"0.5 * ({self!r})",
+            )
         return Objective(tuple((factor * own, term) for own, term in self.parts))
 
     __rmul__ = __mul__

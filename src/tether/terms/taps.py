@@ -69,7 +69,11 @@ class Pass:
         """
         found = self.tapped[tap]
         if len(found) > 1:
-            raise PlanError(f"`{tap.layer}` matches {', '.join(found)}, and one layer is needed", fix="name one")
+            raise PlanError(
+                f"`{tap.layer}` matches {', '.join(found)}, and one layer is needed",
+                why="this term reads the output of a single layer",
+                fix="name one",
+            )
         return next(iter(found.values()))
 
 
