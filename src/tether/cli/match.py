@@ -35,7 +35,7 @@ def match(
     tether match efficientnet-lite0 --into timm:tf_efficientnet_lite0 --classes names.txt --by order
     """
     from tether.checkpoint.resolve import load
-    from tether.cli.flags import rename_pair
+    from tether.cli.words import rename_pair
     from tether.engine.source import read_classes
     from tether.escaping import json_text
     from tether.files import write_durably
@@ -44,7 +44,11 @@ def match(
     from tether.spec import ModelSpec
 
     if by not in (None, "name", "order"):
-        raise SettingsError(f"`--by {by}`: pair by `name` or by `order`")
+        raise SettingsError(
+            f"`--by {by}`: pair by `name` or by `order`",
+            why="tensors are paired by what they are called or by where they stand",
+            fix="--by name, or --by order where the names differ and the tensors are the same",
+        )
     names = _classes(classes) if classes.isdecimal() else read_classes(classes)
     assert names is not None
     checkpoint = load(source)
@@ -66,5 +70,9 @@ def match(
 
 def _classes(count: str) -> tuple[str, ...]:
     if not 1 <= int(count) <= 1_000_000:
-        raise SettingsError(f"`--classes {count}`: a number of classes, or a file of their names")
+        raise SettingsError(
+            f"`--classes {count}`: a number of classes, or a file of their names",
+            why="a head has from 1 to 1,000,000 classes",
+            fix="--classes 10, or --classes names.txt with one name a line",
+        )
     return tuple(f"unnamed class {number}" for number in range(int(count)))
