@@ -48,7 +48,11 @@ class Trained:
         folder = Path(run)
         found = load(folder)
         if found.classes is None or found.preprocessing is None or found.digest is None:
-            raise CheckpointError(f"`{folder / WEIGHTS}` does not say its classes and preprocessing")
+            raise CheckpointError(
+                f"`{folder / WEIGHTS}` does not say its classes and preprocessing",
+                why="a run of Tether writes them into the file's metadata, and these weights are another's",
+                fix="give the folder of a finished `tether fit`",
+            )
         spec = RunSpec.from_toml(folder / "spec.toml")
         require_trusted(spec.model, f"{folder / 'spec.toml'}", trust_code=trust_code)
         model = build_model(spec.model, len(found.classes), found.preprocessing.channels)
@@ -56,7 +60,9 @@ class Trained:
             model.load_state_dict(dict(found.tensors))
         except RuntimeError as error:
             raise CheckpointError(
-                f"`{folder / WEIGHTS}` does not fit `{spec.model.name}`", why=str(error).splitlines()[-1].strip()
+                f"`{folder / WEIGHTS}` does not fit `{spec.model.name}`",
+                why=str(error).splitlines()[-1].strip(),
+                fix="restore `spec.toml` and the weights as the run wrote them, or run it again",
             ) from None
         return cls(model.eval(), found.classes, spec, found.digest)
 

@@ -89,6 +89,7 @@ def parted(batch: Any) -> tuple[Any, Labels | None]:
         size = f" of {len(batch)}" if isinstance(batch, Sequence) else ""
         raise DataError(
             f"a batch is a {type(batch).__name__}{size}, and not a pair",
+            why="the inputs go through the model, and the labels to the terms that read them",
             fix="(inputs, labels), or (inputs, None) where no term reads labels",
         )
     inputs, labels = batch

@@ -41,7 +41,11 @@ class BSS(Term):
 
     def __post_init__(self) -> None:
         if isinstance(self.k, bool) or not isinstance(self.k, int) or self.k < 1:
-            raise PlanError(f"`BSS(k={self.k!r})`: a whole number from 1 on")
+            raise PlanError(
+                f"`BSS(k={self.k!r})`: a whole number from 1 on",
+                why="it is how many of the smallest singular values are penalised",
+                fix="BSS(k=1)",
+            )
 
     @property
     def taps(self) -> tuple[Tap, ...]:
