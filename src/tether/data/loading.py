@@ -55,10 +55,10 @@ def load(path: str, *, root: str | None = None, skip_bad: bool = False, to_train
 
 
 def _listed(place: Path, root: str | None, *, skip_bad: bool) -> Pictures:
+    _require(place)
     if place.is_dir():
         _refuse_root(str(place), root)
         return read_folder(place)
-    _require(place)
     require_regular(place, DataError)
     if place.suffix.lower() not in DELIMITERS:
         raise DataError(

@@ -1,6 +1,7 @@
 """Table: pictures listed in a CSV or TSV file with the columns `path` and `label`, and `split` if it has one."""
 
 import csv
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -50,7 +51,7 @@ def read_table(table: Path, *, root: Path | None = None, skip_bad: bool = False)
         lines.setdefault(row.kind, row.line)
     notes = checked(lines, lambda name: _at(table, lines[name]))
     below = table.parent if root is None else root
-    there = [(below / row.name).exists() or (below / row.name).is_symlink() for row in rows]
+    there = [os.path.lexists(below / row.name) for row in rows]
     present = [row for row, found in zip(rows, there, strict=True) if found]
     missing = [row for row, found in zip(rows, there, strict=True) if not found]
     if missing and not skip_bad:
@@ -266,7 +267,7 @@ def _refuse_twice(table: Path, rows: list[_Row]) -> None:
 def _absent(table: Path, root: Path, missing: list[_Row], total: int) -> DataError:
     first = ", ".join(f"`{terminal(row.name)}` (line {row.line})" for row in missing[:3])
     first += ", …" if len(missing) > 3 else ""
-    turned = (root / missing[0].name.replace("\\", "/")).is_file()
+    turned = "\\" in missing[0].name and os.path.lexists(root / missing[0].name.replace("\\", "/"))
     return DataError(
         f"`{terminal(table)}`: {len(missing)} of {total} pictures are not there: {first}",
         why=f"paths are relative to `{terminal(root)}`" + (", and their folders are apart by `/`" if turned else ""),
