@@ -213,7 +213,7 @@ def test_a_network_by_dotted_name_is_built_and_found_again(
     monkeypatch.syspath_prepend(tmp_path)
     changes = {"model.name": "a_net_of_mine:Net", "model.args": {"width": 5}, "data.augment": "none"}
     record = fit(RunSpec.from_flags(settings(changes)), tmp_path / "run")
-    trained = Trained.load(tmp_path / "run")
+    trained = Trained.load(tmp_path / "run", trust_code=True)
     assert trained.model[1].out_features == 5
     assert record.spec.model.args == {"width": 5}
     tuned = fit(RunSpec.from_flags(settings(changes | {"source.path": str(tmp_path / "run")})), tmp_path / "tuned")
