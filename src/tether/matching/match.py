@@ -11,6 +11,7 @@ from tether.checkpoint.checkpoint import Checkpoint
 from tether.errors import CoverageTooLow, MatchError, SettingsError
 from tether.escaping import terminal
 from tether.matching.fate import Miss, Pair, decide
+from tether.matching.finite import require_finite
 from tether.matching.head import Head
 from tether.matching.order import pair_in_order
 from tether.matching.rename import Rename, pair_names
@@ -47,7 +48,7 @@ def match(
 
     Raises:
         CoverageTooLow: less than `coverage`, or nothing at all, would be copied.
-        MatchError: a rename, a class list, the head or the order does not fit.
+        MatchError: a rename, a class list, the head or the order does not fit, or a value is not finite.
         NoParameterSelected: a glob of `exclude` matches nothing.
         SettingsError: an argument is out of range, or has no meaning without another.
 
@@ -71,6 +72,7 @@ def match(
     found = _summed(source, fates, by=by, gate=coverage, renames=renames, ties=ties, layers=norms(model, names))
     if not found.copied or found.coverage < coverage:
         raise _too_low(found, source, names, top)
+    require_finite(found.pairs, source.tensors, source.origin)
     return found
 
 
