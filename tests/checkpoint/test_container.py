@@ -1,6 +1,10 @@
+import bz2
 import gzip
 import io
+import lzma
+import os
 import pickle
+import tarfile
 import zipfile
 
 import numpy as np
@@ -20,6 +24,13 @@ def written(path, content):
 def numpy_bytes(save, *arrays):
     stream = io.BytesIO()
     save(stream, *arrays)
+    return stream.getvalue()
+
+
+def tar_bytes(name, kind):
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w", format=kind) as archive:
+        archive.addfile(tarfile.TarInfo(name))
     return stream.getvalue()
 
 
@@ -51,6 +62,15 @@ def test_content_decides_and_not_the_name(tmp_path, name):
         (b"GGUF\x03\x00\x00\x00", "GGUF"),
         (b"PK\x03\x04" + bytes(40), "truncated or damaged"),
         (bytes(257) + b"ustar" + bytes(20), "tar archive"),
+        (tar_bytes("weights.pt", tarfile.USTAR_FORMAT), "tar archive"),
+        (tar_bytes("weights.pt", tarfile.GNU_FORMAT), "tar archive"),
+        (tar_bytes("storages", tarfile.PAX_FORMAT), "tar archive of torch before"),
+        (bz2.compress(b"weights"), "bzip2-compressed"),
+        (lzma.compress(b"weights"), "xz-compressed"),
+        (b"\x28\xb5\x2f\xfd" + bytes(20), "zstd-compressed"),
+        (b"PK\x05\x06" + bytes(18), "empty zip"),
+        (b"\xef\xbb\xbf  <!-- saved -->\n<html>", "web or XML page"),
+        ((20).to_bytes(8, "big") + b"{}" + bytes(18), "truncated or damaged"),
         (b"\x80", "no checkpoint that is known"),
         (b"weights of my model", "no checkpoint that is known"),
     ],
@@ -60,7 +80,7 @@ def test_what_is_no_checkpoint_is_named(tmp_path, content, what):
     with pytest.raises(CheckpointError, match=what) as refusal:
         identify(path)
     assert str(path) in refusal.value.what
-    assert refusal.value.fix
+    assert refusal.value.why and refusal.value.fix
 
 
 def test_an_onnx_graph_is_known_by_its_name(tmp_path):
@@ -91,5 +111,15 @@ def test_a_torchscript_archive_is_refused(tmp_path):
 
 
 def test_a_folder_cannot_be_read_as_a_file(tmp_path):
-    with pytest.raises(CheckpointError, match="cannot be read"):
+    with pytest.raises(CheckpointError, match="is a folder, not a file"):
         identify(tmp_path)
+
+
+def test_a_pipe_is_not_opened(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(CheckpointError, match="is a named pipe"):
+        identify(tmp_path / "pipe")
+
+
+def test_an_index_may_begin_with_a_byte_order_mark(tmp_path):
+    assert identify(written(tmp_path / "x.json", b'\xef\xbb\xbf {"weight_map": {}}')) == "safetensors index"

@@ -128,3 +128,31 @@ def test_a_quantised_tensor_is_refused():
 )
 def test_shared_prefix_ends_at_a_module(names, shared):
     assert shared_prefix(dict.fromkeys(names)) == shared
+
+
+def test_entries_that_hold_one_another_end():
+    saved = {"epoch": 3}
+    for name in ("state_dict", "model_state_dict", "model", "net", "model_ema", "ema"):
+        saved[name] = saved
+    with pytest.raises(CheckpointError, match="holds no named tensor"):
+        unwrap(saved, "it")
+    saved["w"] = torch.ones(1)
+    assert list(unwrap(saved, "it").tensors) == ["w"]
+
+
+def test_entries_nested_a_thousand_deep_end():
+    saved = {"w": torch.ones(1)}
+    for _ in range(10_000):
+        saved = {"state_dict": saved}
+    with pytest.raises(CheckpointError, match="holds no named tensor"):
+        unwrap(saved, "it")
+
+
+def test_a_name_that_is_no_text_does_not_hide_another():
+    with pytest.raises(CheckpointError, match="two tensors called `1`"):
+        unwrap({"1": torch.ones(1), 1: torch.zeros(1)}, "it")
+
+
+def test_a_name_that_would_take_long_to_shorten_is_refused():
+    with pytest.raises(CheckpointError, match="a tensor whose name has 6,000 characters"):
+        unwrap({"model." * 1000: torch.ones(1)}, "it")

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from checkpoint.zips import contents, zipped
 from tether.checkpoint.readers import read_index, read_safetensors, read_torch
 from tether.errors import CheckpointError, TetherError, UnsafeCheckpoint
 from tether.files import file_digest
@@ -132,14 +133,36 @@ def test_a_shard_outside_the_folder_is_refused(shards, shard):
 def test_a_missing_shard_and_a_missing_tensor(shards, tmp_path):
     with pytest.raises(CheckpointError, match=r"`m-3\.safetensors`, which is not there"):
         read_index(shards({"a": "m-3.safetensors"}))
-    with pytest.raises(CheckpointError, match="lists `z`"):
+    with pytest.raises(CheckpointError, match=r"lists `z`, which is not in `m-1\.safetensors`"):
         read_index(shards({"z": "m-1.safetensors"}))
+    with pytest.raises(CheckpointError, match=r"lists `b`, which is not in `m-1\.safetensors`"):
+        read_index(shards({"a": "m-1.safetensors", "b": "m-1.safetensors"}))
     torch.save({"a": torch.ones(2)}, tmp_path / "m-1.safetensors")
     with pytest.raises(CheckpointError, match="is not a safetensors file"):
         read_index(shards({"a": "m-1.safetensors"}))
 
 
-@pytest.mark.parametrize("text", ['{"a": 1}', "{not json", '{"weight_map": ["a"]}'])
+def test_a_tensor_of_two_shards_is_the_one_of_its_own(shards, tmp_path):
+    save_file({"a": torch.ones(2), "b": torch.ones(3)}, tmp_path / "m-1.safetensors")
+    tensors, _ = read_index(shards({"a": "m-1.safetensors", "b": "m-2.safetensors"}))
+    assert tensors["b"].tolist() == [0, 0, 0]
+
+
+def test_a_shard_that_is_a_link_elsewhere_or_a_pipe_is_refused(shards, tmp_path):
+    (tmp_path / "below").mkdir()
+    index = shards({"a": "m-1.safetensors"})
+    moved = index.rename(tmp_path / "below" / index.name)
+    shard = tmp_path / "below" / "m-1.safetensors"
+    shard.symlink_to("../m-1.safetensors")
+    with pytest.raises(CheckpointError, match="is a link to"):
+        read_index(moved)
+    shard.unlink()
+    os.mkfifo(shard)
+    with pytest.raises(CheckpointError, match="is a named pipe"):
+        read_index(moved)
+
+
+@pytest.mark.parametrize("text", ['{"a": 1}', "{not json", '{"weight_map": ["a"]}', '{"weight_map": ' + "[" * 200_000])
 def test_json_that_is_no_index(tmp_path, text):
     (tmp_path / "x.json").write_text(text)
     with pytest.raises(CheckpointError, match="`weight_map`"):
@@ -175,6 +198,35 @@ def test_a_pickle_that_needs_code_is_refused_by_name(tmp_path, capfd, zipped, pa
     assert f"`{wanted}`" in refusal.value.what
     assert "state_dict()" in refusal.value.fix
     assert capfd.readouterr().out == ""
+
+
+def test_a_pickle_of_a_newer_protocol_is_told_from_a_damaged_one(tmp_path):
+    torch.save({"w": torch.ones(1)}, tmp_path / "m.pt", pickle_protocol=4)
+    with pytest.raises(CheckpointError, match="pickle protocol 4"):
+        read_torch(tmp_path / "m.pt")
+    torch.save({"w": torch.ones(1), "n": argparse.Namespace(a=1)}, tmp_path / "m.pt", pickle_protocol=4)
+    with pytest.raises(UnsafeCheckpoint, match=r"argparse\.Namespace"):
+        read_torch(tmp_path / "m.pt")
+
+
+def test_a_changed_bit_of_a_weight_is_found(tmp_path):
+    path, value = tmp_path / "m.pt", torch.arange(100.0)
+    torch.save({"w": value}, path)
+    content = bytearray(path.read_bytes())
+    content[content.index(value.numpy().tobytes()) + 200] ^= 1
+    path.write_bytes(content)
+    torch.load(path, weights_only=True)  # which torch does not find
+    with pytest.raises(CheckpointError, match="CRC-32"):
+        read_torch(path)
+
+
+def test_a_tuple_whose_hash_overflows_the_stack_does_not_end_the_process(tmp_path):
+    path = tmp_path / "m.pt"
+    torch.save({"w": torch.ones(1)}, path)
+    pickled = b"\x80\x02}" + b")" + b"\x85" * 3_000_000 + b"K\x01s."
+    path.write_bytes(zipped({**contents(path.read_bytes()), "m/data.pkl": pickled}))
+    with pytest.raises(CheckpointError, match="tuples in tuples"):
+        read_torch(path)
 
 
 def test_sparse_and_quantised_tensors_raise_no_warning(tmp_path):

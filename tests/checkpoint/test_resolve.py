@@ -177,3 +177,18 @@ def test_the_legacy_resnet20():
     assert all(torch.equal(found.tensors[name], plain[f"module.{name}"]) for name in found.tensors)
     assert (found.format, found.entry, found.prefix) == ("torch legacy", "state_dict", "module.")
     assert {value.device.type for value in found.tensors.values()} == {"cpu"}
+
+
+def test_a_tensor_greater_than_its_file_is_refused(tmp_path):
+    torch.save({"w": ones(1).expand(1_000_000)}, tmp_path / "m.pt")
+    with pytest.raises(CheckpointError, match=r"`w` of \(1000000,\) is greater than the file"):
+        load(tmp_path / "m.pt")
+    torch.save({"w": ones(1).expand(3)}, tmp_path / "m.pt")
+    assert load(tmp_path / "m.pt").tensors["w"].tolist() == [1, 1, 1]
+
+
+def test_weights_of_a_run_that_are_a_pickle_are_refused(run):
+    (run / "manifest.json").unlink()
+    torch.save({"w": ones(1)}, run / "model.safetensors")
+    with pytest.raises(CheckpointError, match="is not a safetensors file but one of the kind torch zip"):
+        load(run)

@@ -44,7 +44,9 @@ def _mnist() -> Path:
     folder = Path(str(files("tether"))) / "data" / "packaged" / "mnist"
     if not folder.is_dir():
         raise CheckpointError(
-            "the packaged source `mnist` is not in this installation", fix="pip install --force-reinstall tether-ft"
+            "the packaged source `mnist` is not in this installation",
+            why=f"there is no `{folder}`",
+            fix="pip install --force-reinstall tether-ft",
         )
     return folder
 

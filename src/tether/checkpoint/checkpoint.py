@@ -61,7 +61,11 @@ class Checkpoint:
 
     def __post_init__(self) -> None:
         if not self.tensors:
-            raise CheckpointError(f"`{self.origin}` holds no tensor")
+            raise CheckpointError(
+                f"`{self.origin}` holds no tensor",
+                why="a source is parameters by name",
+                fix='`torch.save(model.state_dict(), "weights.pt")` makes one',
+            )
 
     def __str__(self) -> str:
         lines = [f"checkpoint: {printable(self.origin)} ({self.format}{', mapped' if self.mapped else ''})"]

@@ -41,6 +41,8 @@ def read_description(metadata: Mapping[str, str], path: Path) -> Description | N
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         why = f"`{'.'.join(map(str, first['loc']))}`: {first['msg'][0].lower()}{first['msg'][1:]}"
+    except RecursionError:
+        why = "it is nested too deeply"
     except ValueError as error:
         why = f"it is not JSON: {error}"
     raise CheckpointError(

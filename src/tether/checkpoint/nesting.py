@@ -15,6 +15,7 @@ from tether.params.select import WRAPPERS, canonical, spelled
 PLAIN_ENTRIES = ("state_dict", "model_state_dict", "model", "net")
 AVERAGED_ENTRIES = ("model_ema", "state_dict_ema", "ema")
 HOLDERS = ("backbone.", "model.", "net.")
+LONGEST_NAME, DEEPEST, MOST_LOOKED_AT = 1_000, 16, 200
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +52,7 @@ def unwrap(saved: object, subject: str) -> Unwrapped:
     if not isinstance(saved, Mapping):
         raise CheckpointError(
             f"{subject} holds a {type(saved).__name__}, not named tensors",
+            why="parameters are found by their names",
             fix='save names with them: `torch.save(model.state_dict(), "weights.pt")`',
         )
     inner, entry, others = _descend(saved)
@@ -92,6 +94,7 @@ def _renamed(tensors: Mapping[str, Tensor], spell: Callable[[str], str], subject
         if spell(name) in bare:
             raise CheckpointError(
                 f"{subject} has two tensors called `{spell(name)}` once `module.` and `_orig_mod.` are taken off",
+                why="which of the two is meant cannot be known",
                 fix="save the parameters of one model only",
             )
         bare[spell(name)] = value
@@ -99,10 +102,28 @@ def _renamed(tensors: Mapping[str, Tensor], spell: Callable[[str], str], subject
 
 
 def _tensors_of(saved: Mapping[Any, Any], subject: str) -> dict[str, Tensor]:
-    tensors = {str(name): value for name, value in saved.items() if isinstance(value, Tensor)}
-    for name, value in tensors.items():
-        _require_values(name, value, subject)
+    tensors: dict[str, Tensor] = {}
+    for key, value in saved.items():
+        if isinstance(value, Tensor):
+            _require_name(str(key), tensors, subject)
+            _require_values(str(key), value, subject)
+            tensors[str(key)] = value
     return {name: value.detach() for name, value in tensors.items()}
+
+
+def _require_name(name: str, others: Mapping[str, Tensor], subject: str) -> None:
+    if name in others:
+        raise CheckpointError(
+            f"{subject} has two tensors called `{name}`, one of them by a name that is no text",
+            why="which of the two is meant cannot be known",
+            fix="save the parameters under names that differ",
+        )
+    if len(name) > LONGEST_NAME:
+        raise CheckpointError(
+            f"{subject} has a tensor whose name has {len(name):,} characters, `{name[:40]}…`",
+            why=f"a parameter's name has {LONGEST_NAME:,} at most",
+            fix="save the parameters under their names in the model",
+        )
 
 
 def shared_prefix(names: Mapping[str, Any]) -> str | None:
@@ -120,18 +141,21 @@ def _descend(
     tree: Mapping[Any, Any], path: tuple[str, ...] = ()
 ) -> tuple[Mapping[Any, Any], tuple[str, ...], tuple[str, ...]]:
     found = [name for name in (*PLAIN_ENTRIES, *AVERAGED_ENTRIES) if _holds_tensors(tree.get(name))]
-    if not found:
+    if not found or len(path) == DEEPEST:
         return tree, path, ()
     inner, entry, others = _descend(tree[found[0]], (*path, found[0]))
     return inner, entry, (*(".".join((*path, name)) for name in found[1:]), *others)
 
 
-def _holds_tensors(value: object) -> bool:
-    if not isinstance(value, Mapping):
+def _holds_tensors(value: object, seen: set[int] | None = None) -> bool:
+    """Whether a mapping, or one at a known entry of it, holds tensors; one that holds itself is looked at once."""
+    seen = set() if seen is None else seen
+    if not isinstance(value, Mapping) or id(value) in seen or len(seen) == MOST_LOOKED_AT:
         return False
+    seen.add(id(value))
     if any(isinstance(item, Tensor) for item in value.values()):
         return True
-    return any(_holds_tensors(value.get(name)) for name in (*PLAIN_ENTRIES, *AVERAGED_ENTRIES))
+    return any(_holds_tensors(value.get(name), seen) for name in (*PLAIN_ENTRIES, *AVERAGED_ENTRIES))
 
 
 def _require_values(name: str, value: Tensor, subject: str) -> None:
@@ -145,14 +169,20 @@ def _require_values(name: str, value: Tensor, subject: str) -> None:
         lack = "is sparse"
     else:
         return
-    raise CheckpointError(f"{subject}: the tensor `{name}` {lack}", fix="save it as a plain, dense tensor")
+    raise CheckpointError(
+        f"{subject}: the tensor `{name}` {lack}",
+        why="only plain values can be copied and held to",
+        fix="save it as a plain, dense tensor",
+    )
 
 
 def _nothing_known(saved: Mapping[Any, Any], subject: str) -> CheckpointError:
     entries = [str(name) for name, value in saved.items() if _holds_tensors(value)]
     if not entries:
         return CheckpointError(
-            f"{subject} holds no named tensor", fix='`torch.save(model.state_dict(), "weights.pt")` makes one'
+            f"{subject} holds no named tensor",
+            why="a source is parameters by name",
+            fix='`torch.save(model.state_dict(), "weights.pt")` makes one',
         )
     known = ", ".join(f"`{name}`" for name in (*PLAIN_ENTRIES, *AVERAGED_ENTRIES))
     return CheckpointError(

@@ -12,17 +12,16 @@ from tether.checkpoint.catalog import sources
 from tether.checkpoint.checkpoint import Checkpoint
 from tether.checkpoint.container import identify
 from tether.checkpoint.description import Description, read_description
+from tether.checkpoint.folder import WEIGHTS, require_run
 from tether.checkpoint.nesting import bare_names, model_tensors, unwrap
 from tether.checkpoint.readers import read_index, read_safetensors, read_torch
 from tether.checkpoint.zoo import from_timm
 from tether.errors import CheckpointError
 from tether.files import MANIFEST, file_digest
 from tether.registry import did_you_mean, refuse_ambiguous
+from tether.regular import require_regular
 
-WEIGHTS = "model.safetensors"
-SPEC = "spec.toml"
-INDEX = "model.safetensors.index.json"
-SUFFIXES = {".safetensors", ".pt", ".pth", ".bin", ".th", ".ckpt"}
+LARGEST_MANIFEST = 100_000_000
 
 
 def load(source: str | Path | nn.Module | Mapping[str, Tensor]) -> Checkpoint:
@@ -101,12 +100,12 @@ def _from_path(path: Path, origin: str) -> Checkpoint:
 
 
 def _from_folder(folder: Path, origin: str) -> Checkpoint:
-    lacking = [name for name in (WEIGHTS, SPEC) if not (folder / name).is_file()]
-    if lacking:
-        files = sorted(path.name for path in folder.iterdir() if path.suffix in SUFFIXES or path.name == INDEX)
+    require_run(folder)
+    if (container := identify(folder / WEIGHTS)) != "safetensors":
         raise CheckpointError(
-            f"`{folder}` is a folder without {' and '.join(f'`{name}`' for name in lacking)}, so not a run of Tether",
-            fix=f"give the file itself: `{folder / files[0]}`" if files else "give a checkpoint file or a run folder",
+            f"`{folder / WEIGHTS}` is not a safetensors file but one of the kind {container}",
+            why="a run of Tether writes its weights as safetensors",
+            fix="give the file itself, if its weights are meant as a source",
         )
     found = _from_safetensors(folder / WEIGHTS, origin)
     if (folder / MANIFEST).exists():
@@ -115,11 +114,14 @@ def _from_folder(folder: Path, origin: str) -> Checkpoint:
 
 
 def _require_listed(manifest: Path, found: Checkpoint) -> None:
+    require_regular(manifest, CheckpointError, most=LARGEST_MANIFEST)
     try:
         listed = json.loads(manifest.read_text(encoding="utf-8"))["files"][WEIGHTS]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise CheckpointError(
-            f"`{manifest}` gives no SHA-256 of `{WEIGHTS}`", why=f"{type(error).__name__}: {error}"
+            f"`{manifest}` gives no SHA-256 of `{WEIGHTS}`",
+            why=f"{type(error).__name__}: {error}",
+            fix="copy the run folder again from where it was made",
         ) from None
     if listed != found.digest:
         raise CheckpointError(
@@ -163,6 +165,7 @@ def _from_index(path: Path, origin: str) -> Checkpoint:
 def _from_torch(path: Path, origin: str, container: Literal["torch zip", "torch legacy"]) -> Checkpoint:
     digest = file_digest(path)
     found = unwrap(read_torch(path), f"`{path}`")
+    _require_backed(found.tensors, path)
     return Checkpoint(
         origin,
         found.tensors,
@@ -176,9 +179,21 @@ def _from_torch(path: Path, origin: str, container: Literal["torch zip", "torch 
     )
 
 
+def _require_backed(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Refuse a tensor of more values than the file has bytes for: one value repeated, which a copy would write out."""
+    size = path.stat().st_size
+    for name, value in tensors.items():
+        if value.numel() * value.element_size() > size:
+            raise CheckpointError(
+                f"`{path}`: the tensor `{name}` of {tuple(value.shape)} is greater than the file",
+                why="it repeats values that are there once, and a copy of it could fill the memory",
+                fix="save it as a plain, dense tensor: `tensor.contiguous()`",
+            )
+
+
 def _nothing_there(origin: str, error: OSError | ValueError) -> CheckpointError:
     return CheckpointError(
         f"there is no source `{origin}`",
-        why=error.strerror or "" if isinstance(error, OSError) else str(error),
+        why=(error.strerror or "") if isinstance(error, OSError) else str(error),
         fix=f"{did_you_mean(origin, sources)} (a file, a run folder or `timm:NAME` will do too)",
     )

@@ -29,6 +29,7 @@ def from_timm(name: str) -> Checkpoint:
         near = get_close_matches(name.partition(".")[0], timm.list_models(), n=1)
         raise CheckpointError(
             f"timm has no model `{name}`",
+            why="it is looked up in timm's own list, and nothing is fetched for a name beside it",
             fix=f"did you mean `timm:{near[0]}`?" if near else "`timm.list_models(pretrained=True)` lists them",
         )
     model = _pretrained(timm, name)
