@@ -7,7 +7,7 @@ from typing import Any
 
 from tether.errors import SettingsError
 from tether.escaping import terminal
-from tether.fields import Field, fields
+from tether.fields import Field
 from tether.registry import did_you_mean
 from tether.settings import Path_, dotted
 
@@ -16,7 +16,7 @@ SHORT.maxstring = SHORT.maxother = 60
 
 
 def refusal(
-    schema: Mapping[str, Any],
+    known: Mapping[str, Field],
     tree: Mapping[str, Any],
     found: Sequence[Mapping[str, Any]],
     *,
@@ -26,11 +26,11 @@ def refusal(
     """Tell the first of the errors that pydantic found in a tree, and how many more there are.
 
     Args:
-        schema: the JSON schema of the model.
+        known: the fields of the model.
         origin: the file, or whatever the tree came from.
         typed: how a setting was spelled on the command line, by its key.
     """
-    first, known = found[0], fields(schema)
+    first = found[0]
     path = _path(tree, first["loc"])
     more = len({_path(tree, one["loc"]) for one in found}) - 1
     also = f" (and {more} more)" if more else ""

@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -21,6 +22,8 @@ from pydantic import (
 from tether.contradiction import refuse_contradiction
 from tether.errors import SettingsError
 from tether.escaping import terminal
+from tether.fields import Field as Known
+from tether.fields import fields
 from tether.refusal import refusal, shown
 from tether.settings import read_toml, refuse_unbounded, to_toml, walk, with_settings
 
@@ -65,7 +68,7 @@ class Section(BaseModel):
 class ModelSpec(Section):
     """Which network is trained: `timm:NAME`, one of our own small nets, or any `package.module:Callable`."""
 
-    name: str = Field(min_length=1)
+    name: Text = Field(description="timm:NAME, digits-cnn, cifar-resnet20, or package.module:Callable")
     args: dict[str, Argument] = Field(
         default={}, description="keyword arguments of the network beside its number of classes"
     )
@@ -255,7 +258,7 @@ class RunSpec(Section):
             return cls.model_validate(dict(tree))
         except ValidationError as error:
             found = error.errors(include_url=False, include_context=False)
-            raise refusal(cls.model_json_schema(), tree, found, origin=origin, typed=typed or {}) from None
+            raise refusal(_known(cls), tree, found, origin=origin, typed=typed or {}) from None
         except SettingsError as error:
             raise SettingsError(f"{origin}: {error.what}", why=error.why, fix=error.fix) from None
 
@@ -284,6 +287,11 @@ class RunSpec(Section):
         """SHA-256 of the canonical JSON of all settings."""
         canonical = json.dumps(self.model_dump(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+@cache
+def _known(cls: type[RunSpec]) -> Mapping[str, Known]:
+    return fields(cls.model_json_schema())
 
 
 def _refuse_version(tree: Mapping[str, Any], origin: str) -> None:
