@@ -31,6 +31,7 @@ def measure(job: tuple[str, str, str, float, int]) -> tuple[float, float]:
     from tether.engine.evaluate import score
     from tether.engine.loop import train
     from tether.engine.optimise import make_optimizer
+    from tether.engine.training import Training
     from tether.engine.retention import Retention
 
     torch.set_num_threads(1)
@@ -60,7 +61,7 @@ def measure(job: tuple[str, str, str, float, int]) -> tuple[float, float]:
     )
     built = build(spec)
     retention = Retention(built)
-    train(built, make_optimizer(built.spec.optimizer, built.model), lambda row: None, quiet=True)
+    train(Training(built, make_optimizer(built.spec.optimizer, built.model)), lambda row: None, quiet=True)
     return score(built.model, built.task.still("test")).accuracy, retention.measure(built.model)["kept"]
 
 

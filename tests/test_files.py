@@ -14,6 +14,7 @@ from tether.files import (
     file_digest,
     link_latest,
     make_run_folder,
+    staged,
     verify_manifest,
     write_durably,
     write_manifest,
@@ -140,6 +141,48 @@ def test_a_parent_that_is_a_file_is_named(tmp_path: Path) -> None:
         make_run_folder(tmp_path / "runs" / "a")
 
 
+def test_a_staged_folder_becomes_its_name_in_one_step(tmp_path: Path) -> None:
+    run = tmp_path / "runs" / "flowers"
+    with staged(run) as aside:
+        write_durably(aside / "a", "1")
+        assert not run.exists()
+    assert names(tmp_path / "runs") == ["flowers"]
+    assert (run / "a").read_text() == "1"
+
+
+def test_a_staged_folder_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), staged(tmp_path / "flowers") as aside:
+        write_durably(aside / "a", "1")
+        raise ZeroDivisionError
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("kind", ["folder", "file", "dangling link", "link to an empty folder"])
+def test_a_staged_folder_replaces_nothing(tmp_path: Path, kind: str) -> None:
+    run = tmp_path / "flowers"
+    (tmp_path / "empty").mkdir()
+    if kind == "folder":
+        run.mkdir()
+        (run / "mine").touch()
+    elif kind == "file":
+        run.write_text("mine")
+    else:
+        run.symlink_to("nowhere" if kind == "dangling link" else "empty")
+    with pytest.raises(RunExists) as refusal, staged(run) as aside:
+        write_durably(aside / "a", "1")
+    assert refusal.value.fix == f"--out {tmp_path / 'flowers-2'}"
+    assert names(tmp_path) == ["empty", "flowers"]
+    assert kind != "file" or run.read_text() == "mine"
+    assert names(tmp_path / "empty") == []
+
+
+def test_a_staged_folder_takes_the_place_of_an_empty_one(tmp_path: Path) -> None:
+    (tmp_path / "flowers").mkdir()
+    with staged(tmp_path / "flowers") as aside:
+        write_durably(aside / "a", "1")
+    assert (tmp_path / "flowers" / "a").read_text() == "1"
+
+
 def test_latest_follows_the_last_run(tmp_path: Path) -> None:
     for name in ("first", "second"):
         assert link_latest(make_run_folder(tmp_path / name))
@@ -164,29 +207,58 @@ def test_latest_never_replaces_what_is_not_a_link(tmp_path: Path, kind: str) -> 
 def checkpoint(folder: Path) -> Path:
     folder.mkdir()
     (folder / "model.safetensors").write_bytes(b"weights")
-    (folder / "deep").mkdir()
-    (folder / "deep" / "state.json").write_text("{}")
-    write_manifest(folder)
+    (folder / "state.json").write_text("{}")
+    (folder / ".lock").touch()
+    (folder / "checkpoints").mkdir()
+    (folder / "checkpoints" / "state.json").write_text("{}")
+    write_manifest(folder, step=100)
     return folder
 
 
-def test_a_manifest_lists_every_file_with_its_digest(tmp_path: Path) -> None:
+def test_a_manifest_lists_every_file_with_its_digest_and_its_own(tmp_path: Path) -> None:
     folder = checkpoint(tmp_path / "100")
-    write_manifest(folder)
-    assert json.loads((folder / "manifest.json").read_text()) == {
+    write_manifest(folder, step=100)
+    content = {
+        "step": 100,
         "files": {
-            "deep/state.json": hashlib.sha256(b"{}").hexdigest(),
             "model.safetensors": hashlib.sha256(b"weights").hexdigest(),
-        }
+            "state.json": hashlib.sha256(b"{}").hexdigest(),
+        },
     }
-    verify_manifest(folder)
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":")).encode()
+    found = json.loads((folder / "manifest.json").read_text())
+    assert found == content | {"sha256": hashlib.sha256(canonical).hexdigest()}
+    assert verify_manifest(folder) == content
 
 
 def test_a_changed_file_is_named(tmp_path: Path) -> None:
     folder = checkpoint(tmp_path / "100")
-    (folder / "deep" / "state.json").write_text("[]")
-    with pytest.raises(CheckpointError, match=r"deep/state\.json` differs"):
+    (folder / "state.json").write_text("[]")
+    with pytest.raises(CheckpointError, match=r"100/state\.json` differs"):
         verify_manifest(folder)
+
+
+def test_every_flipped_bit_is_found(tmp_path: Path) -> None:
+    folder = checkpoint(tmp_path / "100")
+    for name in ("manifest.json", "model.safetensors"):
+        whole = (folder / name).read_bytes()
+        for position in range(8 * len(whole)):
+            bad = bytearray(whole)
+            bad[position // 8] ^= 1 << position % 8
+            (folder / name).write_bytes(bytes(bad))
+            with pytest.raises(CheckpointError):
+                verify_manifest(folder)
+        (folder / name).write_bytes(whole)
+    verify_manifest(folder)
+
+
+@pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "..", ""])
+def test_a_manifest_names_nothing_outside_its_folder(tmp_path: Path, name: str) -> None:
+    content = {"files": {name: "0" * 64}}
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    (tmp_path / "manifest.json").write_text(json.dumps(content | {"sha256": digest}))
+    with pytest.raises(CheckpointError, match="not in its folder"):
+        verify_manifest(tmp_path)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
@@ -202,7 +274,7 @@ def test_a_folder_without_a_manifest_was_not_finished(tmp_path: Path) -> None:
     assert "not finished" in refusal.value.why
 
 
-@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"files": 3}', "\xff"])
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"files": 3}', "\xff", "[" * 100_000])
 def test_a_manifest_that_is_none_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / "manifest.json").write_bytes(text.encode("latin-1"))
     with pytest.raises(CheckpointError, match=r"manifest\.json` cannot be read"):

@@ -52,6 +52,7 @@ __all__ = [
     "match",
     "none",
     "predict",
+    "resume",
     "transfer",
 ]
 
@@ -91,7 +92,7 @@ _HOMES = {
     "ewc": "penalties.presets",
     "fedprox": "penalties.presets",
     "fisher": "curvature.fisher",
-    "fit": "engine.loop",
+    "fit": "engine.fit",
     "frozen": "penalties.presets",
     "group_lasso_sp": "penalties.presets",
     "l1_sp": "penalties.presets",
@@ -102,6 +103,7 @@ _HOMES = {
     "match": "matching.match",
     "none": "penalties.presets",
     "predict": "engine.predict",
+    "resume": "engine.fit",
     "transfer": "matching.transfer",
 }
 
@@ -112,7 +114,7 @@ if TYPE_CHECKING:
     from tether.conversion import convert
     from tether.curvature.fisher import fisher
     from tether.curvature.information import Fisher
-    from tether.engine.loop import fit
+    from tether.engine.fit import fit, resume
     from tether.engine.predict import predict
     from tether.errors import TetherError
     from tether.matching.match import Match, match

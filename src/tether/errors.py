@@ -21,15 +21,19 @@ TetherError
 ├── MachineError          3  the disk or the memory failed
 ├── Diverged              4  a loss or a gradient is not finite
 └── RunLocked             6  another run holds the folder
+
+KeyboardInterrupt
+└── Interrupted     130/143  a signal asked the run to stop, and its state is saved
+
+UserWarning
+└── Notice                   what was done about something that did not stop the run
 """
 
-from typing import ClassVar
 
+class ThreeLines(BaseException):
+    """What happened, in which file and key; why; and what to do."""
 
-class TetherError(Exception):
-    """A refusal in three lines: what, in which file and key; why; and what to do."""
-
-    exit_code: ClassVar[int] = 2
+    exit_code: int
 
     def __init__(self, what: str, *, why: str = "", fix: str = "") -> None:
         super().__init__(what)
@@ -42,6 +46,12 @@ class TetherError(Exception):
         if self.fix:
             lines.append(f"fix: {self.fix}")
         return "\n".join(lines)
+
+
+class TetherError(ThreeLines, Exception):
+    """A refusal, with the exit code that the command line ends with."""
+
+    exit_code = 2
 
 
 class InputError(TetherError):
@@ -135,3 +145,15 @@ class RunLocked(TetherError):
     """Another run holds the folder."""
 
     exit_code = 6
+
+
+class Interrupted(ThreeLines, KeyboardInterrupt):
+    """A signal asked to stop; no `except Exception` of a loop over runs goes on to the next one."""
+
+    def __init__(self, signum: int, what: str, *, why: str = "", fix: str = "") -> None:
+        super().__init__(what, why=why, fix=fix)
+        self.exit_code = 128 + signum
+
+
+class Notice(UserWarning):
+    """Something was wrong that did not stop the run, and this is what was done about it."""

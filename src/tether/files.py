@@ -5,15 +5,18 @@ import hashlib
 import json
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 from tether.errors import CheckpointError, InputError, MachineError, RunExists, TetherError
 
 MANIFEST = "manifest.json"
-DISK_FAILURES = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
+DISK_FAILURES = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO})
+TAKEN = frozenset({errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR})
 
 
 def file_digest(path: Path) -> str:
@@ -68,8 +71,37 @@ def append_line(path: Path, line: str) -> None:
         stream.write(f"{line}\n".encode())
 
 
+@contextmanager
+def staged(path: Path) -> Iterator[Path]:
+    """A folder beside `path` to write into, which becomes `path` in one step, whole, or is removed.
+
+    What is written into it must be on the disk by itself, as `write_durably` puts it there.
+
+    Raises:
+        RunExists: something is there already; nothing is ever overwritten.
+        MachineError: the disk is full, read-only or broken.
+        InputError: a parent is a file, or may not be written to.
+    """
+    aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    with _refusing(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with _refusing(path):
+            aside.mkdir()
+        yield aside
+        with _refusing(path):
+            _sync_folder(aside)
+            _publish(aside, path)
+            _sync_folder(path.parent)
+    except TetherError as error:
+        error.what = error.what.replace(str(aside), str(path))
+        raise
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
 def make_run_folder(path: Path) -> Path:
-    """Make a new folder for one run, and its parents.
+    """Make a new folder, and its parents.
 
     Raises:
         RunExists: something is there already; a run is never overwritten.
@@ -82,11 +114,19 @@ def make_run_folder(path: Path) -> Path:
         try:
             path.mkdir()
         except FileExistsError:
-            raise RunExists(
-                f"`{path}` is there already", why="a run is never overwritten", fix=f"--out {_free_name(path)}"
-            ) from None
+            raise exists(path) from None
         _sync_folder(path.parent)
     return path
+
+
+def exists(path: Path) -> RunExists:
+    """Say that a place is taken, and name a free one."""
+    return RunExists(f"`{path}` is there already", why="a run is never overwritten", fix=f"--out {_free_name(path)}")
+
+
+def is_empty_folder(path: Path) -> bool:
+    """Whether it is a folder with nothing in it, and no link to one."""
+    return path.is_dir() and not path.is_symlink() and next(path.iterdir(), None) is None
 
 
 def link_latest(run: Path) -> bool:
@@ -109,25 +149,29 @@ def link_latest(run: Path) -> bool:
     return True
 
 
-def write_manifest(folder: Path) -> None:
-    """Write `manifest.json`, the SHA-256 of every file in a folder; it is written last, so it says that all is there.
+def write_manifest(folder: Path, **about: Any) -> None:
+    """Write `manifest.json`, last, so that it says that all is there: the SHA-256 of every file, and of itself.
+
+    Hidden files and folders below are left out.
 
     Raises:
         MachineError: the disk is full, read-only or broken.
         InputError: the folder is missing or may not be written to.
     """
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / MANIFEST)
-    digests = {path.relative_to(folder).as_posix(): file_digest(path) for path in files}
-    write_durably(folder / MANIFEST, json.dumps({"files": digests}, indent=2) + "\n")
+    files = sorted(path.name for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    listed = {name: file_digest(folder / name) for name in files if name != MANIFEST}
+    content = {**about, "files": listed}
+    write_durably(folder / MANIFEST, json.dumps({**content, "sha256": _own_digest(content)}, indent=2) + "\n")
 
 
-def verify_manifest(folder: Path) -> None:
-    """Check that every file of a folder is as its manifest says.
+def verify_manifest(folder: Path) -> dict[str, Any]:
+    """Check that every file of a folder is as its manifest says, and return what else that says.
 
     Raises:
         CheckpointError: the manifest is absent or unreadable, or a file is absent or differs; the message names it.
     """
-    for name, digest in _read_manifest(folder / MANIFEST).items():
+    found = _read_manifest(folder / MANIFEST)
+    for name, digest in found["files"].items():
         path = folder / name
         if not path.is_file():
             raise CheckpointError(f"`{path}` is missing", why=f"`{folder / MANIFEST}` names it", fix=_OTHER_COPY)
@@ -138,19 +182,45 @@ def verify_manifest(folder: Path) -> None:
                 fix=_OTHER_COPY,
             )
 
+    return found
+
 
 _OTHER_COPY = "use another checkpoint, or copy this one again from where it was made"
 
 
-def _read_manifest(path: Path) -> dict[str, str]:
+def _read_manifest(path: Path) -> dict[str, Any]:
+    why = "it names each file of this folder and its SHA-256"
     try:
-        files = json.loads(path.read_text(encoding="utf-8"))["files"]
-        return {str(name): str(digest) for name, digest in files.items()}
+        found = json.loads(path.read_text(encoding="utf-8"))
+        own = found.pop("sha256", None)
+        files = {str(name): str(digest) for name, digest in found["files"].items()}
     except FileNotFoundError:
         why = "it is written last, so this folder was not finished"
         raise CheckpointError(f"there is no `{path}`", why=why, fix=_OTHER_COPY) from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"`{path}` cannot be read: {error!r}", fix=_OTHER_COPY) from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise CheckpointError(f"`{path}` cannot be read: {error!r}", why=why, fix=_OTHER_COPY) from None
+    if own != _own_digest(found):
+        raise CheckpointError(
+            f"`{path}` differs from what was written", why="its SHA-256 of itself does not hold", fix=_OTHER_COPY
+        )
+    if strange := [name for name in files if Path(name).name != name or name in ("", "..")]:
+        raise CheckpointError(f"`{path}` names `{strange[0]}`, which is not in its folder", why=why, fix=_OTHER_COPY)
+    return {**found, "files": files}
+
+
+def _own_digest(content: dict[str, Any]) -> str:
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _publish(aside: Path, path: Path) -> None:
+    """Rename a folder; an empty one that has its new name already is replaced."""
+    try:
+        aside.rename(path)
+    except OSError as error:
+        if error.errno in TAKEN:
+            raise exists(path) from None
+        raise
 
 
 @contextmanager

@@ -129,7 +129,7 @@ def test_a_full_disk_ends_the_installed_command_with_3(small: list[str], tmp_pat
         "import pathlib\n"
         "real = pathlib.Path.open\n"
         "def opened(self, mode='r', *rest, **more):\n"
-        "    full = 'x' in mode and 'model.safetensors' in self.name\n"
+        "    full = 'x' in mode and 'model.safetensors' in self.name and self.parent.name == 'run'\n"
         "    return real(pathlib.Path('/dev/full') if full else self, 'wb' if full else mode, *rest, **more)\n"
         "pathlib.Path.open = opened\n"
     )
@@ -137,6 +137,8 @@ def test_a_full_disk_ends_the_installed_command_with_3(small: list[str], tmp_pat
     done = command("fit", *small, "--out", run, env=os.environ | {"PYTHONPATH": str(tmp_path), "OMP_NUM_THREADS": "1"})
     assert done.returncode == 3, done.stderr
     assert done.stderr.startswith(f"error: `{run}`: `{run / 'model.safetensors'}` could not be written: No space left")
-    assert "fix: free space" in done.stderr
+    assert f"fix: free space or choose another disk, then tether fit --resume {run}" in done.stderr
     assert '"status": "machineerror"' in (run / "outcome.json").read_text()
     assert not (run / "model.safetensors").exists()
+    assert command("fit", "--resume", run).returncode == 0
+    assert (run / "model.safetensors").exists()

@@ -10,17 +10,21 @@ from sklearn.metrics import accuracy_score, log_loss
 
 from tether import RunSpec, fit
 from tether.data import pictures as files
+from tether.engine.best import Best
 from tether.engine.build import build
-from tether.engine.loop import Best, train
+from tether.engine.loop import train
 from tether.engine.measure import measure
 from tether.engine.optimise import make_optimizer
+from tether.engine.training import Training
 from tether.errors import Diverged, RunExists
 from tether.files import verify_manifest
 
 Settings = Callable[..., dict[str, Any]]
 Tuned = Callable[..., RunSpec]
 FILES = {
+    ".lock",
     "README.md",
+    "checkpoints",
     "environment.json",
     "manifest.json",
     "metrics.jsonl",
@@ -81,7 +85,7 @@ def test_a_run_folder_is_whole(tuned: Tuned, source_run: Path, tmp_path: Path) -
     assert {path.name for path in source_run.iterdir()} == FILES
     verify_manifest(tmp_path / "runs/one")
     listed = json.loads((tmp_path / "runs/one/manifest.json").read_text())["files"]
-    assert listed.keys() == (FILES | FROM_A_SOURCE) - {"manifest.json"}
+    assert listed.keys() == (FILES | FROM_A_SOURCE) - {".lock", "checkpoints", "manifest.json"}
     assert (tmp_path / "runs/latest").resolve() == (tmp_path / "runs/one").resolve()
     assert [row["epoch"] for row in record.metrics] == [1, 2, 3]
     assert record.outcome["status"] == "done"
@@ -96,11 +100,12 @@ def test_the_link_latest_follows_the_last_run(settings: Settings, tmp_path: Path
 
 def test_an_existing_folder_is_refused_before_anything_is_read(settings: Settings, tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
+    (tmp_path / "run/mine").touch()
     absent = RunSpec.from_flags(settings({"data.path": str(tmp_path / "absent"), "source.path": "absent"}))
     with pytest.raises(RunExists) as refusal:
         fit(absent, tmp_path / "run")
     assert refusal.value.fix == f"--out {tmp_path / 'run-2'}"
-    assert not list((tmp_path / "run").iterdir())
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["mine"]
 
 
 def test_a_dangling_link_is_not_written_through(settings: Settings, tmp_path: Path) -> None:
@@ -162,7 +167,7 @@ def test_the_weights_kept_are_those_of_the_epoch_taken(settings: Settings) -> No
     def log(row: dict[str, Any]) -> None:
         states.append({name: value.clone() for name, value in job.model.state_dict().items()})
 
-    best = train(job, make_optimizer(job.spec.optimizer, job.model), log, quiet=True)
+    best = train(Training(job, make_optimizer(job.spec.optimizer, job.model)), log, quiet=True)
     assert all(torch.equal(best.state[name], value) for name, value in states[best.epoch - 1].items())
 
 
@@ -197,7 +202,7 @@ def test_a_tie_on_accuracy_goes_to_the_more_likely_and_then_to_the_earlier(setti
     job = build(RunSpec.from_flags(settings()))
     labels, best = torch.tensor([0, 1]), Best()
     for sure in (1.0, 3.0, 2.0, 3.0):
-        best.offer(job, Scores.of(torch.tensor([[sure, 0.0], [0.0, sure]]), labels))
+        best.offer(job.model, Scores.of(torch.tensor([[sure, 0.0], [0.0, sure]]), labels))
     assert (best.epoch, best.epochs) == (2, 4)
 
 
@@ -218,7 +223,7 @@ def test_training_reads_no_test_picture_and_decodes_its_own_beforehand(settings:
         return whole(index, least)
 
     object.__setattr__(job.task.pictures, "read", counting)
-    train(job, make_optimizer(job.spec.optimizer, job.model), lambda row: None, quiet=True)
+    train(Training(job, make_optimizer(job.spec.optimizer, job.model)), lambda row: None, quiet=True)
     assert sorted(set(read)) == job.task.split.validation.tolist()
 
 
@@ -244,7 +249,7 @@ def test_a_run_that_diverges_stops_before_the_update(settings: Settings, tmp_pat
     spec = RunSpec.from_flags(settings({"optimizer.lr": 1e9, "optimizer.name": "sgd", "train.epochs": 20}))
     job = build(spec)
     with pytest.raises(Diverged, match="is not finite at step"):
-        train(job, make_optimizer(job.spec.optimizer, job.model), lambda row: None, quiet=True)
+        train(Training(job, make_optimizer(job.spec.optimizer, job.model)), lambda row: None, quiet=True)
     assert all(p.isfinite().all() for p in job.model.parameters())
 
     with pytest.raises(Diverged) as refusal:

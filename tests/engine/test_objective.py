@@ -13,6 +13,7 @@ from tether.engine.build import build
 from tether.engine.loop import train
 from tether.engine.optimise import make_optimizer, make_schedule
 from tether.engine.source import source_model
+from tether.engine.training import Training
 from tether.errors import PlanError, SettingsError, TetherError
 from tether.terms.distill import divergence
 
@@ -28,7 +29,8 @@ def test_distilling_is_a_hand_written_loop_bit_for_bit(settings: Settings, strip
     changes = {"data.path": str(stripes("efg")), "optimizer.lr": 1e-3}
     spec = spec_of(settings, source_run, "Classify() + 0.5 * LogitDistill(temperature=3.0)", **changes)
     job = build(spec)
-    found = train(job, make_optimizer(job.spec.optimizer, job.model), lambda row: None, quiet=True).state
+    train(Training(job, make_optimizer(job.spec.optimizer, job.model)), lambda row: None, quiet=True)
+    found = job.model.state_dict()
 
     twin = build(spec)
     teacher = source_model(twin.spec, twin.source).eval()

@@ -10,6 +10,7 @@ from tether import RunSpec
 from tether.engine.build import build
 from tether.engine.loop import train
 from tether.engine.optimise import make_optimizer, make_schedule, rate
+from tether.engine.training import Training
 from tether.errors import SettingsError
 from tether.spec import OptimizerSpec
 
@@ -32,7 +33,7 @@ def test_the_steps_of_a_run_use_it(settings: Callable[..., dict[str, Any]]) -> N
     job = build(RunSpec.from_flags(settings({"optimizer.warmup": 0.5, "optimizer.name": "sgd"})))
     optimizer, used = make_optimizer(job.spec.optimizer, job.model), []
     optimizer.register_step_pre_hook(lambda it, _, __: used.append(it.param_groups[0]["lr"]))
-    train(job, optimizer, lambda row: None, quiet=True)
+    train(Training(job, optimizer), lambda row: None, quiet=True)
     assert used == pytest.approx([0.01 * rate(step, 9, 0.5) for step in range(9)])
 
 

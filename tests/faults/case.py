@@ -23,5 +23,5 @@ class Case:
 
 
 def canary(folder: Path) -> Path:
-    """The file that an input which is able to run code makes; the runner of the cases asserts that it is never there."""
+    """What an input that gets its code run makes; the runner of the cases asserts that it is never there."""
     return folder / "EXECUTED"

@@ -8,7 +8,7 @@ SPEC = [
     *("--data", "--model", "--source", "--plan", "--batchnorm", "--per-class", "--validation", "--augment"),
     *("--skip-bad", "--size", "--mean", "--std", "--padding", "--by", "--rename", "--exclude", "--coverage"),
     *("--source-classes", "--source-data", "--optimizer", "--lr", "--epochs", "--batch-size", "--patience"),
-    *("--probe", "--seed", "--threads", "--device", "--set", "--trust-code"),
+    *("--auto-batch", "--checkpoint-every", "--probe", "--seed", "--threads", "--device", "--set", "--trust-code"),
 ]
 FLAGS = {
     "demo": ["--out", "--seeds"],

@@ -52,6 +52,7 @@ NAMES = [
     "match",
     "none",
     "predict",
+    "resume",
     "transfer",
 ]
 

@@ -1,13 +1,15 @@
 """A refusal as one block: error, why, fix; and which exception is whose fault."""
 
-import errno
 from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any
 
 from tether.errors import MachineError, SettingsError, TetherError
-from tether.escaping import printable
+from tether.escaping import printable, terminal
 from tether.files import DISK_FAILURES, write_refusal
+from tether.memory import is_out_of_memory
+
+KINDS = {"integer": "a whole number", "float": "a number", "boolean": "true or false", "text": "text", "path": "a path"}
 
 
 def block(error: TetherError) -> str:
@@ -27,29 +29,36 @@ def usage_refusal(error: Any, command: str) -> SettingsError:
     read_on = f"`{command} --help` shows what it takes"
     if type(error).__name__ == "NoSuchOption" and error.ctx:
         near = _near(error.option_name, _options(error.ctx))
-        return SettingsError(f"there is no option `{error.option_name}`", fix=near or read_on)
+        return SettingsError(
+            f"there is no option `{terminal(error.option_name)}`",
+            why="an option that nothing reads would change nothing without a word",
+            fix=near or read_on,
+        )
     what = " ".join(error.format_message().split()).rstrip(".")
-    return SettingsError(f"{what[:1].lower()}{what[1:]}", fix=read_on)
+    return SettingsError(terminal(f"{what[:1].lower()}{what[1:]}"), why=_usage(error), fix=read_on)
+
+
+def _usage(error: Any) -> str:
+    """Why the library refuses, in words, by what it expected there."""
+    kind = KINDS.get(getattr(getattr(getattr(error, "param", None), "type", None), "name", ""), "")
+    if type(error).__name__ == "BadParameter" and kind:
+        return f"it takes {kind}"
+    if type(error).__name__ in ("MissingParameter", "BadOptionUsage", "BadArgumentUsage"):
+        return "the command cannot be carried out without it"
+    return "words are read one by one: what has spaces in it needs quotes, as in --set 'data.path=my photos'"
 
 
 def machine_failure(error: Exception) -> TetherError | None:
     """Say which part of the machine failed, or None where it is not the machine's fault."""
     if isinstance(error, OSError) and error.errno in DISK_FAILURES:
         return write_refusal(error, error.filename or "a file")
-    if _is_out_of_memory(error):
+    if is_out_of_memory(error):
         return MachineError(
             f"out of memory: {str(error).splitlines()[0] if str(error) else type(error).__name__}",
             why="the model and one batch do not fit",
             fix="a smaller `train.batch_size` or `preprocessing.size`, or a machine with more memory",
         )
     return None
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    # torch is not imported to name its class: where it is not loaded, it did not raise; on CPU it has no class
-    on_cpu = isinstance(error, RuntimeError) and "DefaultCPUAllocator: " in str(error)
-    no_memory = isinstance(error, OSError) and error.errno == errno.ENOMEM
-    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or on_cpu or no_memory
 
 
 def _options(context: Any) -> list[str]:

@@ -1,4 +1,4 @@
-"""`tether fit`: fine-tune, or train from scratch where no source is given."""
+"""`tether fit`: fine-tune, or train from scratch where no source is given; or go on with a run that was cut."""
 
 from pathlib import Path
 from typing import Annotated
@@ -12,31 +12,43 @@ from tether.spec import RunSpec
 
 @takes_spec
 def fit(
-    spec: RunSpec,
+    spec: RunSpec | None,
     out: Annotated[
-        Path | None, typer.Option(help="Run folder, which must not exist.", show_default="runs/TIME")
+        Path | None, typer.Option(help="Run folder, new, or of this spec and cut. [runs/TIME]", show_default=False)
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
     print_spec: Annotated[bool, typer.Option("--print-spec", help="Print the whole spec and stop.")] = False,
-    resume: Annotated[Path | None, typer.Option(help="Not yet: refuses.", show_default=False)] = None,
+    resume: Annotated[
+        Path | None, typer.Option(help="Go on with a run that was cut, by its own spec.", show_default=False)
+    ] = None,
+    trust_code: bool = False,
 ) -> None:
     """Fine-tune a model while holding it to its source; without --source, train one from scratch.
 
     \b
-    tether fit --model timm:tf_efficientnet_lite0 --source efficientnet-lite0 --data photos/ --probe
-    tether fit flowers.toml --plan "l2_sp(alpha=1)" --out runs/flowers
+    tether fit --model timm:resnet18 --source timm:resnet18 --data photos/ --out runs/photos
+    tether fit --resume runs/photos
     """
-    if resume is not None:
+    if resume is not None and (spec is not None or out is not None or print_spec):
         raise SettingsError(
-            f"`--resume {resume}`: this version cannot resume a run",
-            why="a resume that is not exact would change the result without a word",
-            fix=f"run again from its spec: tether fit {resume / 'spec.toml'} --out …",
+            f"`--resume {resume}` stands beside other settings",
+            why="a run goes on as it began, by the spec in its folder",
+            fix=f"tether fit --resume {resume}; or leave --resume out and give a new --out",
         )
-    if print_spec:
+    if print_spec and spec is not None:
         typer.echo(spec.to_toml(), nl=False)
         return
-    from tether.engine.loop import fit as run
+    from tether.engine import fit as engine
 
-    record = run(spec, out, quiet=quiet or None)
+    if resume is not None:
+        record = engine.resume(resume, trust_code=trust_code, quiet=quiet or None)
+    elif spec is not None:
+        record = engine.fit(spec, out, quiet=quiet or None)
+    else:
+        raise SettingsError(
+            "there is nothing to fit",
+            why="neither a spec nor --model and --data are given",
+            fix="tether fit --model digits-cnn --data digits --source mnist, or `tether fit --help`",
+        )
     assert record.folder is not None
     typer.echo(f"{(record.folder / 'tether.txt').read_text(encoding='utf-8')}\n{record}")

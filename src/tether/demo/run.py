@@ -80,12 +80,13 @@ def _tuned(spec: RunSpec) -> float:
     from tether.engine.evaluate import score
     from tether.engine.loop import train
     from tether.engine.optimise import make_optimizer
+    from tether.engine.training import Training
     from tether.errors import Diverged
 
     torch.set_num_threads(1)
     built = build(spec)
     try:
-        train(built, make_optimizer(built.spec.optimizer, built.model), lambda row: None, quiet=True)
+        train(Training(built, make_optimizer(built.spec.optimizer, built.model)), lambda row: None, quiet=True)
         return score(built.model, built.task.still("test")).accuracy
     except Diverged:
         return 0.0
@@ -102,7 +103,7 @@ def _reported(job: tuple[Path, Cell, RunSpec]) -> tuple[Outcome, float | None]:
     import torch
 
     from tether.engine.build import build
-    from tether.engine.loop import fit
+    from tether.engine.fit import fit
     from tether.engine.probe import probe
     from tether.engine.retention import Retention
 

@@ -1,76 +1,107 @@
 """Keeper: what a run writes into its folder, from the first line to the manifest."""
 
-import json
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
-from torch.optim import Optimizer
 
-from tether.engine.build import Job
 from tether.engine.card import card
+from tether.engine.checkpoints import Checkpoints
+from tether.engine.parallel import Ranks
 from tether.engine.rows import rows
-from tether.engine.trained import save_model, save_reference
-from tether.errors import TetherError
-from tether.files import append_line, link_latest, make_run_folder, write_durably, write_manifest
-from tether.record import METRICS, RunRecord, environment, metrics_line
+from tether.engine.trained import metadata, save_model, save_reference
+from tether.engine.training import Training
+from tether.errors import Interrupted, MachineError, Notice, TetherError
+from tether.escaping import json_text
+from tether.files import append_line, link_latest, staged, write_durably, write_manifest
+from tether.record import METRICS, OUTCOME, RunRecord, environment, metrics_line
 
 
 class Keeper:
-    """Writes one run folder, which is made exclusively and never overwritten."""
+    """Writes one run folder, which is made whole in one step and never overwritten."""
 
-    def __init__(self, folder: Path, job: Job, optimizer: Optimizer) -> None:
-        self.folder, self.job, self.optimizer = folder, job, optimizer
-        where = environment(threads=torch.get_num_threads(), device=job.spec.device or "cpu")
-        self.record = RunRecord(job.spec, where)
+    def __init__(self, folder: Path, training: Training, checkpoints: Checkpoints | None = None) -> None:
+        self.folder, self.training, self.job = folder, training, training.job
+        self.checkpoints = checkpoints or Checkpoints(folder, self.job.spec.checkpoint.keep)
+        where = environment(threads=torch.get_num_threads(), device=self.job.spec.device or "cpu")
+        self.record = RunRecord(self.job.spec, where)
 
-    def open(self) -> None:
-        """Make the folder and write all that is known before the first step.
+    def open(self, ranks: Ranks) -> None:
+        """Make the folder with all that is known before the first step, and a checkpoint to begin from.
 
         Raises:
             RunExists: the folder is there already.
             MachineError: the disk is full, read-only or broken.
         """
-        make_run_folder(self.folder)
-        self.record.write(self.folder)
-        if self.job.moved is not None:
-            self.job.moved.write(self.folder)
-            save_reference(self.folder, self.job.leash.anchor)
-        table = [row.to_json() for row in rows(self.job.leash, self.optimizer)]
-        self._json("plan.json", {"plan": str(self.job.leash.plan), "parameters": table})
-        pictures, split = self.job.task.pictures, self.job.task.split
-        self._json(
-            "split.json", split.to_json() | {"digest": pictures.digest, "test_digest": pictures.digest_of(split.test)}
-        )
+        state = self.training.state()
+        ranks.once(lambda: self._open(state))
+
+    def _open(self, state: Any) -> None:
+        with staged(self.folder) as aside:
+            self.record.write(aside)
+            if self.job.moved is not None:
+                self.job.moved.write(aside)
+                save_reference(aside, self.job.leash.anchor)
+            table = [row.to_json() for row in rows(self.job.leash, self.training.optimizer)]
+            _json(aside / "plan.json", {"plan": str(self.job.leash.plan), "parameters": table})
+            pictures, split = self.job.task.pictures, self.job.task.split
+            digests = {"digest": pictures.digest, "test_digest": pictures.digest_of(split.test)}
+            _json(aside / "split.json", split.to_json() | digests)
+            about = metadata(self.job.spec, pictures.classes, str(self.job.leash.plan))
+            Checkpoints(aside).save(self.training.step, self.job.model.state_dict(), state, about)
+
+    def reopen(self, before: Mapping[str, Any]) -> None:
+        """Bring the folder to where training goes on: later rows of the metrics go, and a failure that was noted.
+
+        Raises:
+            MachineError: the disk is full, read-only or broken.
+        """
+        lines = "".join(f"{metrics_line(row)}\n" for row in self.training.rows)
+        if lines or (self.folder / METRICS).exists():
+            write_durably(self.folder / METRICS, lines)
+        (self.folder / OUTCOME).unlink(missing_ok=True)
+        now = self.record.environment
+        if other := [name for name in now if now[name] != before.get(name)]:
+            changed = ", ".join(f"{name} {now[name]} after {before.get(name)}" for name in other)
+            told = f"`{self.folder}` goes on under another {changed}: its last bits may differ from an uncut run's"
+            warnings.warn(Notice(told), stacklevel=2)
 
     def log(self, row: Mapping[str, Any]) -> None:
         """Add one row to the metrics."""
         append_line(self.folder / METRICS, metrics_line(row))
 
     @contextmanager
-    def noting_failure(self) -> Iterator[None]:
-        """Leave in `outcome.json` why the run did not end, and name its folder in the error."""
+    def noting_failure(self, ranks: Ranks) -> Iterator[None]:
+        """Leave in `outcome.json` why the run did not end, and say in the error how to go on."""
         try:
             yield
-        except TetherError as error:
-            error.what = f"`{self.folder}`: {error.what}"
-            with suppress(TetherError):  # a full disk, which is told already
-                self._json("outcome.json", {"status": type(error).__name__.lower(), "error": error.what})
+        except (TetherError, Interrupted) as error:
+            if isinstance(error, TetherError):
+                error.what = f"`{self.folder}`: {error.what}"
+            if isinstance(error, MachineError):
+                error.why = (
+                    f"{error.why}; the last checkpoint is intact" if error.why else "the last checkpoint is intact"
+                )
+                error.fix = f"{error.fix.partition(', then')[0]}, then tether fit --resume {self.folder}"
+            if ranks.first:
+                with suppress(TetherError):  # a full disk, which is told already
+                    _json(self.folder / OUTCOME, {"status": type(error).__name__.lower(), "error": error.what})
             raise
 
-    def close(self, state: dict[str, Tensor], outcome: Mapping[str, Any]) -> None:
+    def close(self, outcome: Mapping[str, Any]) -> None:
         """Write the model, its card and the outcome; the manifest last, and then the link `latest`."""
         job, classes = self.job, self.job.task.pictures.classes
         summary = str(job.leash)
-        save_model(self.folder, state, job.spec, classes, str(job.leash.plan))
+        save_model(self.folder, job.model.state_dict(), job.spec, classes, str(job.leash.plan))
         write_durably(self.folder / "tether.txt", summary + "\n")
         write_durably(self.folder / "README.md", card(job.spec, classes, outcome, summary))
         RunRecord(self.record.spec, self.record.environment, (), outcome).write(self.folder)
         write_manifest(self.folder)
         link_latest(self.folder)
 
-    def _json(self, name: str, value: Mapping[str, Any]) -> None:
-        write_durably(self.folder / name, json.dumps(value, indent=1) + "\n")
+
+def _json(path: Path, value: Mapping[str, Any]) -> None:
+    write_durably(path, json_text(dict(value), indent=1) + "\n")

@@ -16,7 +16,7 @@ class Advance(Protocol):
 
 
 @contextmanager
-def progress(total: int, what: str, *, quiet: bool | None = None) -> Iterator[Advance]:
+def progress(total: int, what: str, *, done: int = 0, quiet: bool | None = None) -> Iterator[Advance]:
     """Show a bar on stderr while it is a terminal, unless `quiet`."""
     if quiet or (quiet is None and not sys.stderr.isatty()):
         yield lambda told: None
@@ -33,7 +33,7 @@ def progress(total: int, what: str, *, quiet: bool | None = None) -> Iterator[Ad
         TextColumn("{task.fields[told]}", markup=False),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(terminal(what), total=total, told="", rate="")
+        task = bar.add_task(terminal(what), total=total, completed=done, told="", rate="")
 
         def advance(told: str) -> None:
             speed = bar.tasks[0].speed

@@ -9,6 +9,7 @@ from tether.engine.build import Job
 from tether.engine.evaluate import score
 from tether.engine.measure import to_evaluate
 from tether.engine.source import source_classes, source_model
+from tether.engine.watch import Unwatched, Watched, over
 from tether.matching.head import Head
 from tether.matching.slots import slots
 from tether.tasks.image import still_batches
@@ -38,7 +39,7 @@ class Retention:
             name for name, value in self.state.items() if name not in head and tuned[name].shape == value.shape
         ]
 
-    def measure(self, model: nn.Module) -> dict[str, Any]:
+    def measure(self, model: nn.Module, watch: Watched | None = None) -> dict[str, Any]:
         """Source accuracy of the source, of its head on the tuned body, and of that with the source's statistics."""
         buffers = {name for name, _ in self.model.named_buffers()}
         tuned = model.state_dict()
@@ -46,12 +47,13 @@ class Retention:
         weights = {name: value for name, value in body.items() if name not in buffers}
         return {
             "count": len(self.chosen),
-            "source": self._accuracy({}),
-            "kept": self._accuracy(body),
-            "kept_with_source_statistics": self._accuracy(weights),
+            "source": self._accuracy({}, watch),
+            "kept": self._accuracy(body, watch),
+            "kept_with_source_statistics": self._accuracy(weights, watch),
         }
 
-    def _accuracy(self, changed: Mapping[str, Tensor]) -> float:
+    def _accuracy(self, changed: Mapping[str, Tensor], watch: Watched | None) -> float:
         self.model.load_state_dict(self.state)
         self.model.load_state_dict(changed, strict=False)
-        return score(self.model, still_batches(self.pictures, self.chosen, self.job.spec)).accuracy
+        batches = still_batches(self.pictures, self.chosen, self.job.spec)
+        return score(self.model, over(batches, watch or Unwatched())).accuracy

@@ -67,13 +67,8 @@ class Trained:
         return cls(model.eval(), found.classes, spec, found.digest)
 
 
-def save_model(folder: Path, state: dict[str, Tensor], spec: RunSpec, classes: tuple[str, ...], plan: str) -> None:
-    """Write the weights, with what is needed to use them, into one safetensors file.
-
-    Raises:
-        MachineError: the disk is full, read-only or broken.
-
-    """
+def metadata(spec: RunSpec, classes: tuple[str, ...], plan: str) -> dict[str, str]:
+    """What a safetensors file says of its weights, so that they can be used without their run folder."""
     about = {
         "classes": list(classes),
         "preprocessing": spec.preprocessing.model_dump(exclude_none=True),
@@ -81,7 +76,17 @@ def save_model(folder: Path, state: dict[str, Tensor], spec: RunSpec, classes: t
         "spec": spec.digest,
         "plan": plan,
     }
-    write_durably(folder / WEIGHTS, save(_owned(state), metadata={KEY: json.dumps(about)}))
+    return {KEY: json.dumps(about)}
+
+
+def save_model(folder: Path, state: dict[str, Tensor], spec: RunSpec, classes: tuple[str, ...], plan: str) -> None:
+    """Write the weights, with what is needed to use them, into one safetensors file.
+
+    Raises:
+        MachineError: the disk is full, read-only or broken.
+
+    """
+    write_durably(folder / WEIGHTS, save(_owned(state), metadata=metadata(spec, classes, plan)))
 
 
 def save_reference(folder: Path, anchor: Anchor) -> None:

@@ -51,12 +51,21 @@ class ImageTask:
         """Batches of one epoch."""
         return steps_per_epoch(self.spec, len(self.split.train))
 
-    def batches(self, epoch: int) -> Iterator[Batch]:
-        """The training batches of one epoch, augmented; what does not fill a last batch is left to other epochs."""
+    def chosen(self, epoch: int) -> list[Int64[np.ndarray, " n"]]:
+        """Which pictures are in each batch of an epoch; what does not fill a last batch is left to other epochs."""
         order = self.split.train[epoch_order(len(self.split.train), self.spec.seed, epoch)]
         size = self.spec.train.batch_size
-        for step in range(self.steps_per_epoch):
-            indices = order[step * size : (step + 1) * size]
+        return [order[step * size : (step + 1) * size] for step in range(self.steps_per_epoch)]
+
+    def batches(self, epoch: int, start: int = 0, share: slice = slice(None)) -> Iterator[Batch]:
+        """The training batches of one epoch, augmented.
+
+        Args:
+            start: how many batches to leave out, as when a run goes on.
+            share: which pictures of each batch, where several processes share them.
+        """
+        for whole in self.chosen(epoch)[start:]:
+            indices = whole[share]
             shown = augment(
                 self.training.batch(indices),
                 self.spec.data.augment or "none",

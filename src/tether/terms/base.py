@@ -39,6 +39,8 @@ class Term(ABC):
     teacher: nn.Module | None = None
     taught: ClassVar[bool] = False
     """Whether it needs a teacher, which `bind` gives it where its maker did not."""
+    is_mean: ClassVar[bool] = True
+    """Whether its value of a batch is the mean of its values of the pictures, so that parts of a batch add up to it."""
 
     @property
     def taps(self) -> tuple[Tap, ...]:

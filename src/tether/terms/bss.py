@@ -38,6 +38,7 @@ class BSS(Term):
     k: int = 1
     layer: str | None = None
     name: ClassVar[str] = "bss"
+    is_mean: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if isinstance(self.k, bool) or not isinstance(self.k, int) or self.k < 1:

@@ -1,0 +1,220 @@
+"""fit: from a spec to a finished run, and on from where one was cut."""
+
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tether.engine.build import Job, build
+from tether.engine.checkpoints import Checkpoints
+from tether.engine.evaluate import score
+from tether.engine.keep import Keeper
+from tether.engine.loop import train
+from tether.engine.optimise import make_optimizer
+from tether.engine.parallel import Ranks, joined, refuse_unequal
+from tether.engine.probe import probe
+from tether.engine.retention import Retention
+from tether.engine.training import Training, refuse_other_spec
+from tether.engine.update import refuse_to_part
+from tether.engine.watch import Watch, over
+from tether.errors import MachineError, RunExists
+from tether.files import MANIFEST, exists, is_empty_folder
+from tether.interruption import Interruption
+from tether.lock import locked
+from tether.memory import is_out_of_memory
+from tether.models.trust import require_trusted
+from tether.record import SPEC, RunRecord
+from tether.spec import RunSpec
+
+
+def fit(spec: RunSpec, out: Path | str | None = None, *, quiet: bool | None = None) -> RunRecord:
+    """Fine-tune as `spec` says, and leave a run folder; go on where a run of the same spec was cut.
+
+    Nothing is chosen on the test pictures: they are measured once, by the model and by the probe if there is one. The
+    epoch is chosen on validation, and is the last one without. Under `torchrun` the processes share each batch.
+
+    Args:
+        spec: settings; what they leave open is settled once and written down.
+        out: the run folder; `runs/` and the time when not given.
+        quiet: no progress bar; when not given, none where stderr is no terminal.
+
+    Raises:
+        InputError: data, source, network, plan or settings are wrong; nothing is written.
+        RunExists: `out` is there already, and is no run of this spec that was cut.
+        RunLocked: another process is at it.
+        Diverged: a loss or a gradient is not finite; the update is not made.
+        MachineError: the disk or the memory failed; the last checkpoint is intact.
+        Interrupted: a signal asked to stop; the state is saved.
+    """
+    with joined() as ranks, Interruption(shared=ranks.count > 1) as interruption, ExitStack() as held:
+        run = _Run(ranks, interruption, held, quiet)
+        folder = ranks.told(Path(out) if out is not None else _named_by_time())
+        if os.path.lexists(folder) and not is_empty_folder(folder):
+            return run.again(spec, folder)
+        return run.start(spec, folder)
+
+
+def resume(folder: Path | str, *, trust_code: bool = False, quiet: bool | None = None) -> RunRecord:
+    """Go on with a run that was cut, to the same bits as if it had not been; a run that has ended is only read.
+
+    Args:
+        trust_code: let the network that its spec names by `package.module:Callable` be imported.
+
+    Raises:
+        DataError: the folder is no run.
+        CheckpointError: it has no checkpoint that is whole, or data, source or spec were changed since.
+        RunLocked, Diverged, MachineError, Interrupted: see `fit`.
+    """
+    record = RunRecord.read(Path(folder))
+    require_trusted(record.spec.model, f"`{Path(folder) / SPEC}`", trust_code=trust_code)
+    with joined() as ranks, Interruption(shared=ranks.count > 1) as interruption, ExitStack() as held:
+        return _Run(ranks, interruption, held, quiet).go_on(record, Path(folder))
+
+
+class _Run:
+    """One run in these processes."""
+
+    def __init__(self, ranks: Ranks, interruption: Interruption, held: ExitStack, quiet: bool | None) -> None:
+        self.ranks, self.interruption, self.held, self.quiet = ranks, interruption, held, quiet
+
+    def start(self, spec: RunSpec, folder: Path) -> RunRecord:
+        """Make a run folder and train into it."""
+        started = time.monotonic()
+        training, retention = self._make(build(spec))
+        if training.job.spec.probe:
+            training.probed = self.ranks.told(probe(training.job.model, training.job.task))
+        if self.ranks.rank:
+            torch.manual_seed(training.job.spec.seed + self.ranks.rank)
+        keeper = Keeper(folder, training)
+        keeper.open(self.ranks)
+        self._hold(folder)
+        return self._train(keeper, retention, started)
+
+    def again(self, spec: RunSpec, folder: Path) -> RunRecord:
+        """Go on with the run in a folder if it was cut and is of this spec."""
+        if not (folder / SPEC).is_file() or (folder / MANIFEST).exists():
+            raise exists(folder)
+        self._hold(folder)
+        if (folder / MANIFEST).exists():
+            raise exists(folder)
+        record = RunRecord.read(folder)
+        settled = record.spec.model_dump()
+        open_here = {key: settled[key] for key in ("threads", "device") if getattr(spec, key) is None}
+        now = build(spec.model_copy(update=open_here)).spec.model_dump()
+        if other := _differing(settled, now):
+            key, there, here = other[0]
+            raise RunExists(
+                f"`{folder}` is a run of other settings: `{key}` is {there!r} there, and {here!r} here",
+                why="a run is never overwritten, and goes on only as it began",
+                fix=f"tether fit --resume {folder}, or a new --out",
+            )
+        return self._go_on(record, folder)
+
+    def go_on(self, record: RunRecord, folder: Path) -> RunRecord:
+        """Go on with a run as its own spec says."""
+        if not (folder / MANIFEST).exists():
+            self._hold(folder)
+        if (folder / MANIFEST).exists():  # it may have ended while this process waited to hold it
+            return RunRecord.read(folder)
+        return self._go_on(record, folder)
+
+    def _hold(self, folder: Path) -> None:
+        self.ranks.once(lambda: self.held.enter_context(locked(folder)))
+
+    def _go_on(self, record: RunRecord, folder: Path) -> RunRecord:
+        started = time.monotonic()
+        checkpoints = Checkpoints(folder, record.spec.checkpoint.keep)
+        self.ranks.once(checkpoints.clear)
+        saved = checkpoints.newest()
+        refuse_other_spec(saved.state, record.spec)
+        training, retention = self._make(build(record.spec))
+        training.restore(saved.weights, saved.state)
+        training.resumed_at.append(training.step)
+        keeper = Keeper(folder, training, checkpoints)
+        self.ranks.once(lambda: keeper.reopen(record.environment))
+        return self._train(keeper, retention, started)
+
+    def _make(self, job: Job) -> tuple[Training, Retention | None]:
+        """All that trains, with the tether attached, so that what it refuses is refused before anything is written."""
+        torch.set_num_threads(job.spec.threads or 1)
+        refuse_unequal(job.spec, len(job.task.split.train), self.ranks)
+        if job.spec.train.auto_batch:
+            refuse_to_part(job)
+        retention = Retention(job) if job.spec.source and job.spec.source.data else None
+        return Training(job, make_optimizer(job.spec.optimizer, job.model), self.ranks), retention
+
+    def _train(self, keeper: Keeper, retention: Retention | None, started: float) -> RunRecord:
+        self.interruption.defer()
+        training = keeper.training
+        watch = Watch(training, keeper.checkpoints, self.interruption, started=started - training.seconds)
+        with keeper.noting_failure(self.ranks), _out_of_memory(training):
+            train(training, keeper.log if self.ranks.first else _unlogged, watch=watch, quiet=self.quiet)
+            watch.end()
+            training.best.put_into(training.job.model)
+            outcome = _outcome(training, retention, watch) | {"seconds": round(watch.seconds, 2)}
+            watch.pause()
+            self.ranks.once(lambda: keeper.close(outcome))
+        return RunRecord.read(keeper.folder)
+
+
+def _outcome(training: Training, retention: Retention | None, watch: Watch) -> dict[str, Any]:
+    job, best = training.job, training.best
+    tested = len(job.task.split.test) > 0
+    return {
+        "status": "done",
+        "test": score(job.model, over(job.task.still("test"), watch)).to_json() if tested else None,
+        "probe": training.probed,
+        "retention": retention.measure(job.model, watch) if retention else None,
+        "validation": best.validation.to_json() if best.validation else None,
+        "epoch_taken": best.epoch,
+        "epochs": best.epochs,
+        "chosen_on": "validation" if best.validation else "nothing: the last epoch, without validation pictures",
+        "batchnorm": job.spec.batchnorm,
+        "displacement": job.leash.log()["tether/displacement"],
+        "steps": job.leash.steps_seen,
+        "steps_acted": job.leash.steps_acted,
+        **({"micro_batch": training.micro} if training.micro else {}),
+        **({"resumed_at_steps": training.resumed_at} if training.resumed_at else {}),
+    }
+
+
+@contextmanager
+def _out_of_memory(training: Training) -> Iterator[None]:
+    """Say so where memory runs out, with what makes it enough."""
+    try:
+        yield
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        said = str(error).splitlines()[0] if str(error) else type(error).__name__
+        half = max(1, (training.micro or training.job.spec.train.batch_size) // 2)
+        raise MachineError(
+            f"out of memory at step {training.step + 1}: {said}",
+            why="the network and one batch do not fit",
+            fix=f"start anew with --batch-size {half} or --auto-batch; or free memory, then go on",
+        ) from error
+
+
+def _differing(there: Mapping[str, Any], here: Mapping[str, Any], at: str = "") -> list[tuple[str, Any, Any]]:
+    """The keys of two trees of settings that have other values, with both."""
+    found = []
+    for key in sorted(there.keys() | here.keys()):
+        one, other = there.get(key), here.get(key)
+        if isinstance(one, Mapping) and isinstance(other, Mapping):
+            found += _differing(one, other, f"{at}{key}.")
+        elif one != other:
+            found.append((f"{at}{key}", one, other))
+    return found
+
+
+def _named_by_time() -> Path:
+    return Path("runs") / datetime.now().strftime("%Y%m%d-%H%M%S-%f")
+
+
+def _unlogged(row: Mapping[str, Any]) -> None:
+    """Only the first process writes."""

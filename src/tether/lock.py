@@ -1,0 +1,38 @@
+"""Lock: one process at a time writes a run folder, and a process that died holds nothing."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tether.errors import RunLocked
+from tether.files import write_refusal
+
+LOCK = ".lock"
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a run folder; the system lets go of it when this process ends, however it ends.
+
+    Raises:
+        RunLocked: another process holds it, or this one does already.
+        MachineError: the disk is read-only or broken.
+        InputError: the folder may not be written to.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(folder / LOCK, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise RunLocked(
+            f"`{folder}` is held by a run that has not ended",
+            why="two runs in one folder would write over one another",
+            fix="wait for it, stop it, or give this run another --out",
+        ) from None
+    except OSError as error:
+        raise write_refusal(error, folder / LOCK) from error
+    try:
+        yield
+    finally:
+        lock.release()
