@@ -6,11 +6,13 @@ from typing import Any, Protocol, runtime_checkable
 
 from torch import nn
 
-from tether.errors import MissingExtra, SettingsError
+from tether.errors import MissingExtra, SettingsError, TetherError
+from tether.models.room import require_sane, too_large, within_memory
 from tether.models.trust import TIMM, runs_code
 from tether.registry import Registry, did_you_mean
 from tether.spec import ModelSpec
 
+FETCHING = ("cache_dir", "checkpoint_path", "pretrained", "pretrained_cfg", "pretrained_cfg_overlay")
 MODELS: Registry[Callable[..., nn.Module]] = Registry("model")
 
 
@@ -38,6 +40,10 @@ def build(spec: ModelSpec, num_classes: int, channels: int | None = None) -> nn.
     told = {"num_classes": num_classes}
     if channels is not None and not runs_code(spec.name):
         told["in_chans" if spec.name.startswith(TIMM) else "in_channels"] = channels
+    if not runs_code(spec.name):
+        require_sane(spec.name, spec.args)
+    if spec.name.startswith(TIMM):
+        _require_random(spec)
     return _call(maker(spec.name), spec, told)
 
 
@@ -101,17 +107,31 @@ def _timm(name: str) -> Callable[..., nn.Module]:
     return create
 
 
+def _require_random(spec: ModelSpec) -> None:
+    if given := [name for name in FETCHING if name in spec.args]:
+        raise SettingsError(
+            f"`model.args` sets `{given[0]}` of `{spec.name}`",
+            why="weights come from the source, and a network reads no file and fetches none",
+            fix="--source with the file or the name of the weights, and leave it out of `model.args`",
+        )
+
+
 def _dotted(name: str) -> Callable[..., nn.Module]:
     place, _, attribute = name.partition(":")
     try:
         found = getattr(import_module(place), attribute)
-    except Exception as error:  # another's module may fail in any way as it is imported
+    except (Exception, SystemExit) as error:  # another's module may fail in any way as it is imported
         raise SettingsError(
             f"`model.name = {name!r}` cannot be imported: {type(error).__name__}: {error}",
+            why="a name with a colon is a module, which is imported, and what in it makes the network",
             fix="write `package.module:Callable`, and PYTHONPATH=. before the command if the module is in this folder",
         ) from error
     if not callable(found):
-        raise SettingsError(f"`{name}` is a {type(found).__name__}, which cannot be called to make a network")
+        raise SettingsError(
+            f"`{name}` is a {type(found).__name__}, which cannot be called to make a network",
+            why="the network is what the name gives when it is called with `num_classes`",
+            fix="name a class of networks, or a function that returns one",
+        )
     return found  # type: ignore[no-any-return]
 
 
@@ -124,13 +144,23 @@ def _call(make: Callable[..., nn.Module], spec: ModelSpec, told: Mapping[str, An
             fix="leave it out of `model.args`",
         )
     try:
-        model = make(**told, **spec.args)
-    except Exception as error:  # another's network may fail in any way as it is made
-        given = ", ".join(f"{name}={value!r}" for name, value in {**told, **spec.args}.items())
+        with within_memory(spec.name):
+            model = make(**told, **spec.args)
+    except TetherError:
+        raise
+    except (Exception, SystemExit) as error:  # another's network may fail in any way as it is made
+        if isinstance(error, MemoryError) or "DefaultCPUAllocator: " in str(error):
+            raise too_large(spec.name, "one of its tensors cannot be made") from error
+        given = ", ".join(f"{name}={value!r:.200}" for name, value in {**told, **spec.args}.items())
         raise SettingsError(
             f"`{spec.name}` cannot be made with {given}: {type(error).__name__}: {error}",
+            why="that is what it raised when it was called",
             fix="change [model.args] to arguments that it takes",
         ) from error
     if not isinstance(model, nn.Module):
-        raise SettingsError(f"`{spec.name}` made a {type(model).__name__}, not a `torch.nn.Module`")
+        raise SettingsError(
+            f"`{spec.name}` made a {type(model).__name__}, not a `torch.nn.Module`",
+            why="only a module of torch has parameters that can be trained",
+            fix="name a class of networks, or a function that returns one",
+        )
     return model
