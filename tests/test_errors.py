@@ -16,7 +16,7 @@ def test_a_refusal_is_what_why_and_fix():
 
 
 def test_the_tree_in_the_docstring_is_the_tree():
-    tree = errors.__doc__ or ""
+    tree = (errors.__doc__ or "").split("\n\n")[1]
     drawn = [(line.index(name), name) for line in tree.splitlines() for name in names(line)]
     assert {name for _, name in drawn} == {kind.__name__ for kind in KINDS}
     parents: list[tuple[int, str]] = []
@@ -42,3 +42,9 @@ def test_a_missing_extra_names_the_command():
     error = MissingExtra("timm", "vision")
     assert error.fix == 'pip install "tether-ft[vision]"'
     assert "`timm` is not installed" in str(error)
+
+
+def test_what_enters_an_error_stays_in_its_line() -> None:
+    error = CheckpointError("no `a\nerror: b`", why="\x1b[2J", fix="ls \u202e")
+    assert (error.what, error.why, error.fix) == (r"no `a\nerror: b`", r"\x1b[2J", r"ls \u202e")
+    assert str(error).splitlines() == [r"no `a\nerror: b`", r"why: \x1b[2J", r"fix: ls \u202e"]

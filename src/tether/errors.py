@@ -29,6 +29,8 @@ UserWarning
 └── Notice                   what was done about something that did not stop the run
 """
 
+from tether.escaping import printable
+
 
 class ThreeLines(BaseException):
     """What happened, in which file and key; why; and what to do."""
@@ -36,6 +38,7 @@ class ThreeLines(BaseException):
     exit_code: int
 
     def __init__(self, what: str, *, why: str = "", fix: str = "") -> None:
+        what, why, fix = (printable(text) for text in (what, why, fix))  # a name stays in the line it is named in
         super().__init__(what)
         self.what, self.why, self.fix = what, why, fix
 
