@@ -127,3 +127,90 @@ def test_parts_are_parts_however_they_are_written(folder) -> None:
     found = read_folder(root)
     assert found.classes == ("a", "b")
     assert sorted(set(found.split)) == ["test", "train"]
+
+
+SAME = "the same pictures would be of two classes"
+
+
+@pytest.mark.parametrize(
+    ("name", "target", "what"),
+    [
+        ("c", "a", "is the same folder as"),
+        ("c", ".", "is the same folder as"),
+        ("c", "..", "is the same folder as"),
+        ("c", "a/deep", "is a link into"),
+    ],
+)
+def test_a_link_by_which_pictures_would_be_of_two_classes_is_refused(
+    folder, save, name: str, target: str, what: str
+) -> None:
+    root = folder(data__a=2, data__b=2) / "data"
+    save("data/a/deep/1.png")
+    (root / name).symlink_to(target)
+    error = refusal(root)
+    assert what in error.what
+    assert error.why.startswith(SAME)
+
+
+def test_a_link_of_a_part_to_a_class_of_another_is_refused(folder) -> None:
+    root = folder(train__a=2, train__b=2, test__a=2)
+    (root / "test" / "b").symlink_to("../train/b")
+    assert "is the same folder as" in refusal(root).what
+
+
+@pytest.mark.parametrize("target", ["gone", "c"])
+def test_a_class_that_leads_nowhere_is_refused(folder, target: str) -> None:
+    root = folder(a=2, b=2)
+    (root / "c").symlink_to(target)
+    error = refusal(root)
+    assert "is a link that leads nowhere" in error.what
+    assert f"`{target}`" in error.why
+
+
+def test_links_within_a_class_are_told_of_and_not_followed(folder, tmp_path: Path) -> None:
+    root = folder(a=2, b=2)
+    (root / "a" / "up").symlink_to("..")
+    (root / "a" / "other").symlink_to("../b")
+    (root / "a" / "copy.png").symlink_to("00.png")
+    found = read_folder(root)
+    assert found.names == ("a/00.png", "a/01.png", "a/copy.png", "b/00.png", "b/01.png")
+    assert found.notes == ("Folders left aside, hidden, a system's, or links from within a class: 2, first `a/other`.",)
+
+
+@pytest.mark.parametrize("name", ["__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found"])
+def test_a_system_s_folder_is_no_class(folder, save, name: str) -> None:
+    root = folder(a=2, b=2)
+    save(f"{name}/1.png"), save(f"a/{name}/1.png")
+    found = read_folder(root)
+    assert found.classes == ("a", "b")
+    assert len(found) == 4
+    first = min(name, f"a/{name}")
+    assert found.notes == (
+        f"Folders left aside, hidden, a system's, or links from within a class: 2, first `{first}`.",
+    )
+
+
+def test_pictures_outside_the_class_folders_are_told_of(folder, save) -> None:
+    root = folder(train__a=2, train__b=2)
+    save("2.png"), save("train/1.png")
+    assert read_folder(root).notes == ("Pictures outside the class folders left aside: 2, first `2.png`.",)
+
+
+def test_a_folder_by_a_picture_s_name_is_listed_as_one_and_its_own_are_not(folder, save) -> None:
+    root = folder(a=1, b=1)
+    save("a/x.png/1.png")
+    assert read_folder(root).names == ("a/00.png", "a/x.png", "b/00.png")
+
+
+@pytest.mark.parametrize("name", ["a\nb", "caf\udce9", "\u202e"])
+def test_a_class_that_cannot_be_shown_is_refused(folder, name: str) -> None:
+    root = folder(a=1, b=1)
+    (root / name).mkdir()
+    assert "cannot be the name of a class" in refusal(root).what
+
+
+def test_pictures_come_in_the_order_of_their_folders(save, tmp_path: Path) -> None:
+    for name in ("b/1.png", "a/x/2.png", "a/x-y/1.png", "a/x.png", "a/x/1.png"):
+        save(name)
+    names = ("a/x/1.png", "a/x/2.png", "a/x-y/1.png", "a/x.png", "b/1.png")
+    assert read_folder(tmp_path).names == names == tuple(path.as_posix() for path in sorted(map(Path, names)))

@@ -1,3 +1,4 @@
+import errno
 import subprocess
 import sys
 from pathlib import Path
@@ -67,3 +68,61 @@ def test_the_office_photos(amazon: Path) -> None:
     assert len(pictures.classes) == 10
     assert pictures.skipped == ()
     assert pictures.read(0).size == (300, 300)
+
+
+def test_a_table_s_paths_are_relative_to_the_root_that_is_given(folder, tmp_path: Path) -> None:
+    root = folder(photos__a=2, photos__b=2)
+    rows = [f"{kind}/{number:02}.png,{kind}" for kind in "ab" for number in range(2)]
+    (root / "list.csv").write_text("\n".join(["path,label", *rows]))
+    found = load(str(root / "list.csv"), root=str(root / "photos"))
+    assert found.names == ("a/00.png", "a/01.png", "b/00.png", "b/01.png")
+    assert found.root == str(root / "photos")
+    with pytest.raises(DataError, match="there is no folder"):
+        load(str(root / "list.csv"), root=str(root / "gone"))
+
+
+@pytest.mark.parametrize("path", ["digits", "FOLDER"])
+def test_a_root_is_for_tables(folder, path: str) -> None:
+    with pytest.raises(SettingsError, match="is no table"):
+        load(path.replace("FOLDER", str(folder(a=2, b=2))), root=".")
+
+
+@pytest.mark.parametrize("path", ["~nobody-of-this-name/x", "caf\udce9", "/" + "x" * 5000, "a\0b"])
+def test_a_path_that_no_system_takes_is_refused(path: str) -> None:
+    with pytest.raises(DataError) as refusal:
+        load(path)
+    assert refusal.value.why
+    assert refusal.value.fix
+
+
+@pytest.mark.parametrize(
+    ("target", "why"), [("gone", "a link to `gone`, which is not there"), ("x", "leads to itself")]
+)
+def test_a_link_that_leads_nowhere_is_named_as_one(tmp_path: Path, target: str, why: str) -> None:
+    (tmp_path / "x").symlink_to(target)
+    with pytest.raises(DataError, match="there is no folder or table") as refusal:
+        load(str(tmp_path / "x"))
+    assert why in refusal.value.why
+
+
+def test_a_file_that_may_not_be_read_is_named(folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = folder(a=2, b=2)
+
+    def refuse(path: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(DataError, match=f"`{root}` cannot be read") as refusal:
+        load(str(root))
+    assert refusal.value.why == "permission denied"
+
+
+def test_a_disk_that_fails_is_no_fault_of_the_data(folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = folder(a=2, b=2)
+
+    def fail(path: Path) -> None:
+        raise OSError(errno.EIO, "Input/output error", str(path))
+
+    monkeypatch.setattr(Path, "iterdir", fail)
+    with pytest.raises(OSError, match="Input/output error"):
+        load(str(root))

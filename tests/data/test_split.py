@@ -8,6 +8,7 @@ import pytest
 
 from tether.data.loading import load
 from tether.data.pictures import Pictures
+from tether.data.pixels import Seen
 from tether.data.split import Split, split
 from tether.errors import DataError, SettingsError
 from tether.spec import DataSpec
@@ -193,6 +194,34 @@ def test_it_is_written_down_by_name() -> None:
     assert sorted(written["train"] + written["test"]) == [f"p/{i}" for i in range(6)]
     assert written["test_contents"] == [hashlib.sha256(bytes(4)).hexdigest()[:16]] * 4
     assert str(found).splitlines()[0] == "2 train · 0 validation · 4 test"
+
+
+def test_what_was_found_in_the_data_is_told_with_the_split() -> None:
+    pictures = replace(labelled(3, 3), notes=("A note.",), skipped=(("p/\x1b", "torn"),))
+    notes = split(pictures, spec(test=0), 0).notes
+    assert notes[:2] == (r"1 left out because they cannot be read, first `p/\x1b` (torn).", "A note.")
+
+
+def test_the_same_file_on_both_sides_is_told_of() -> None:
+    pictures = parted(train=(2, 2), test=(1, 1))
+    seen = tuple(Seen(digest) for digest in "abcdcx")
+    notes = split(replace(pictures, seen=seen), spec(), 0).notes
+    assert notes[-2:] == (
+        "The same file in train and test: 1, first `p/2` and `p/4`.",
+        "The same file under two classes: 1, first `p/2` and `p/4`.",
+    )
+
+
+def test_a_class_without_test_pictures_is_named() -> None:
+    notes = split(parted(train=(2, 2, 2), test=(1, 1, 0)), spec(), 0).notes
+    assert "Classes without test pictures: 1, first `class2`." in notes
+    assert not any("without test" in note for note in split(parted(train=(2, 2), test=(1, 1)), spec(), 0).notes)
+
+
+def test_pictures_of_another_root_than_the_spec_s_are_refused() -> None:
+    with pytest.raises(SettingsError, match="pictures were read from None"):
+        split(labelled(5, 5), spec(root="photos"), 0)
+    split(replace(labelled(5, 5), root="photos"), spec(root="photos"), 0)
 
 
 def test_the_office_photos_eight_a_class(amazon: Path) -> None:

@@ -1,8 +1,9 @@
+import os
 from pathlib import Path
 
 import pytest
 
-from tether.data.table import read_table
+from tether.data.table import NO_VALUE, read_table
 from tether.errors import DataError
 
 
@@ -93,3 +94,78 @@ def test_missing_pictures_can_be_left_out(table) -> None:
     assert len(pictures) == 3
     assert pictures.skipped[0] == ("photos/4.png", "line 5: no such file")
     assert len(pictures.skipped) == 4
+
+
+def test_paths_may_be_relative_to_another_folder(table, save, tmp_path: Path) -> None:
+    save("elsewhere/photos/0.png", (5, 7))
+    found = read_table(table("path,label\n./photos//0.png,a\n"), root=tmp_path / "elsewhere")
+    assert found.names == ("photos/0.png",)
+    assert found.read(0).size == (5, 7)
+    with pytest.raises(DataError, match=r"photos/1\.png` \(line 2\)") as refusal:
+        read_table(table("path,label\nphotos/1.png,a\n"), root=tmp_path / "elsewhere")
+    assert str(tmp_path / "elsewhere") in refusal.value.why
+
+
+@pytest.mark.parametrize(
+    ("path", "what"),
+    [
+        ("../x.png", "leads out of a folder"),
+        ("photos/../photos/0.png", "leads out of a folder"),
+        ("..", "leads out of a folder"),
+        ("/etc/passwd", "is an absolute path"),
+        ("C:/x.png", "is an absolute path"),
+        (r"\\server\x.png", "is an absolute path"),
+        (".", "is no path of a file"),
+        ("x" * 5000, "is no path of a file"),
+    ],
+)
+def test_a_path_that_leads_outside_is_refused_and_not_looked_at(table, path: str, what: str, monkeypatch) -> None:
+    monkeypatch.setattr("os.path.lexists", lambda path: pytest.fail(f"looked at {path}"))
+    error = refusal(table(f"path,label\n{path},a\n"))
+    assert "line 2" in error.what
+    assert what in error.what
+
+
+def test_an_absolute_path_within_the_folder_is_refused_with_the_relative_one(table, tmp_path: Path) -> None:
+    assert refusal(table(f"path,label\n{tmp_path}/photos/0.png,a\n")).fix == "write `photos/0.png`"
+
+
+def test_a_row_of_several_lines_is_named_by_its_first(table) -> None:
+    error = refusal(table('path,note,label\nphotos/0.png,"one\ntwo\nthree",a\nphotos/1.png,"four\nfive",\n'))
+    assert "line 5: `label` is empty" in error.what
+
+
+@pytest.mark.parametrize("ends", ["\n", "\r\n", "\r"])
+def test_any_line_ends_are_read_alike(table, tmp_path: Path, ends: str) -> None:
+    table("")
+    (tmp_path / "ends.csv").write_bytes(("path,label\n" + ROWS).replace("\n", ends).encode())
+    assert read_table(tmp_path / "ends.csv").names == ("photos/0.png", "photos/1.png", "photos/2.png")
+
+
+def test_a_class_is_called_what_the_cell_holds_and_nothing_is_computed(table) -> None:
+    content = "path,label\nphotos/0.png,\"=cmd|' /C calc'!A0\"\nphotos/1.png,=1+1\n"
+    assert read_table(table(content)).classes == ("=1+1", "=cmd|' /C calc'!A0")
+
+
+def test_a_label_that_is_missing_by_another_program_s_word_is_refused(table) -> None:
+    for word in sorted(NO_VALUE):
+        error = refusal(table(f"path,label\nphotos/0.png,{word}\n"))
+        assert f"line 2: the label is `{word}`" in error.what
+    assert read_table(table("path,label\nphotos/0.png,none\n")).classes == ("none",)
+
+
+def test_what_pandas_takes_for_missing_is_taken_so_here() -> None:
+    parsers = pytest.importorskip("pandas._libs.parsers")
+    assert set(parsers.STR_NA_VALUES) - {""} <= NO_VALUE
+
+
+def test_labels_that_look_the_same_are_refused_by_line(table) -> None:
+    error = refusal(table("path,label\nphotos/0.png,caf\u00e9\nphotos/1.png,cafe\u0301\n"))
+    assert "line 2: the classes" in error.what or "line 3: the classes" in error.what
+    assert "look the same" in error.what
+
+
+def test_a_table_that_is_no_file_is_not_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "list.csv")
+    with pytest.raises(DataError, match="is a named pipe, not a file"):
+        read_table(tmp_path / "list.csv")

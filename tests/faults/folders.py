@@ -145,7 +145,7 @@ REFUSED = [
             lambda folder: Path("~nobody-of-it/x"),
             ("cannot be used as a path",),
         ),
-        ("a folder with a path longer than any", lambda folder: Path("/" + "x" * 5000), ("there is no folder or table", "too long")),
+        ("a folder with a path longer than any", lambda folder: Path("/" + "x" * 5000), ("file name too long",)),
         ("a path that is not UTF-8", lambda folder: Path("caf\udce9"), ("UTF-8",)),
         ("a file instead of a folder", file_instead, ("neither .csv nor .tsv",)),
         ("a pipe instead of a folder", pipe_instead, ("a named pipe, not a file",)),

@@ -50,7 +50,7 @@ def checked(classes: Iterable[str], where: Callable[[str], str]) -> list[str]:
             fix="give both one name",
         )
     pairs = [f"`{terminal(first)}` and `{terminal(second)}`" for first, second in _alike(classes, _plain)]
-    more = f", and {len(pairs) - 1} pairs more" if len(pairs) > 1 else ""
+    more = f", and {len(pairs) - 1} more" if len(pairs) > 1 else ""
     return [f"Classes that differ only in case or width are kept apart: {pairs[0]}{more}."] if pairs else []
 
 

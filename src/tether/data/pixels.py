@@ -100,7 +100,8 @@ def eight_bit(picture: Image.Image) -> Image.Image:
         return _narrowed(picture)
     if picture.has_transparency_data:
         canvas = Image.new("RGBA", picture.size, "white")
-        return Image.alpha_composite(canvas, picture.convert("RGBA")).convert("RGB")
+        canvas.alpha_composite(picture if picture.mode == "RGBA" else picture.convert("RGBA"))
+        return canvas.convert("RGB")
     return picture.convert("L" if picture.mode in {"1", "L"} else "RGB")
 
 

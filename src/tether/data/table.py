@@ -21,7 +21,7 @@ OTHERS = {";": "semicolons", "\t": "tabs", ",": "commas", "|": "bars"}
 NEEDED = ("path", "label")
 LONGEST_LINE = 2**20
 # What other programs write where there is no value, as pandas reads it.
-MISSING = frozenset(
+NO_VALUE = frozenset(
     {"#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA"}
     | {"NULL", "NaN", "Nan", "NAN", "None", "Null", "n/a", "nan", "null"}
 )
@@ -204,7 +204,7 @@ def _row(table: Path, line: int, columns: list[str], cells: list[str], root: Pat
                 why="every line names a picture and its class",
                 fix="fill it in, or take the line out",
             )
-    if row["label"] in MISSING:
+    if row["label"] in NO_VALUE:
         raise DataError(
             f"{_at(table, line)}: the label is `{row['label']}`",
             why="programs write this where a value is missing, and it would be learned as a class",
