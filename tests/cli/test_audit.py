@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from tether.engine.audit_run import audit_run
+from tether.files import write_manifest
 
 Tether = Callable[..., Any]
 
@@ -40,6 +41,7 @@ def test_as_json_every_row_is_there(tether: Tether, tuned: Path) -> None:
 def test_a_row_that_failed_is_exit_code_2(tether: Tether, tuned: Path, words: tuple[str, ...]) -> None:
     outcome = json.loads((tuned / "outcome.json").read_text())
     (tuned / "outcome.json").write_text(json.dumps(outcome | {"steps_acted": 0}))
+    write_manifest(tuned)
     done = tether("audit", tuned, *words)
     assert (done.code, done.err) == (2, "")
     assert "the penalty acted on 0 of 9 steps" in done.out

@@ -14,6 +14,7 @@ from tether import RunSpec, fit
 from tether.audit.result import Audit, Row
 from tether.engine.audit_run import audit_run
 from tether.errors import CheckpointError, DataError
+from tether.files import write_manifest
 
 Tuned = Callable[..., RunSpec]
 Settings = Callable[..., dict[str, Any]]
@@ -56,6 +57,7 @@ def normed(settings: Settings, resnet_run: Path, tmp_path: Path) -> Callable[[st
 def edit(path: Path, change: Callable[[Any], Any]) -> None:
     found = json.loads(path.read_text())
     path.write_text(json.dumps(change(found) or found))
+    write_manifest(path.parent)
 
 
 def write_model(folder: Path, change: Callable[[dict[str, torch.Tensor]], Any]) -> None:
@@ -130,6 +132,7 @@ def edit_spec(folder: Path, old: str, new: str) -> None:
     text = (folder / "spec.toml").read_text()
     assert old in text
     (folder / "spec.toml").write_text(text.replace(old, new))
+    write_manifest(folder)
 
 
 def test_a_plan_that_is_not_the_specs(run: Callable[..., Path]) -> None:
@@ -180,6 +183,7 @@ def test_statistics_without_their_source_are_not_known(normed: Callable[[str], P
     folder = normed("source")
     text = (folder / "spec.toml").read_text()
     (folder / "spec.toml").write_text(text.replace(str(RunSpec.from_toml(folder / "spec.toml").source.path), "/gone"))
+    write_manifest(folder)
     assert {"batchnorm as kept", "reference as kept"} <= checks(audit_run(folder).unchecked)
 
 
@@ -251,6 +255,7 @@ def test_what_is_no_finished_run_is_refused(run: Callable[..., Path], tmp_path: 
         audit_run(tmp_path / "nowhere")
     folder = run()
     (folder / "plan.json").write_text("[]")
+    write_manifest(folder)
     with pytest.raises(DataError, match=r"`.*plan\.json` cannot be read"):
         audit_run(folder)
     (folder / "model.safetensors").unlink()

@@ -12,6 +12,7 @@ from tether import RunSpec, fit
 from tether.data.loading import load
 from tether.engine.measure import labelled_as, measure
 from tether.errors import DataError
+from tether.files import write_manifest
 
 Settings = Callable[..., dict[str, Any]]
 
@@ -87,6 +88,7 @@ def test_a_run_of_an_earlier_version_says_that_it_cannot_be_told(run: Path) -> N
     parts = json.loads((run / "split.json").read_text())
     del parts["test_contents"]
     (run / "split.json").write_text(json.dumps(parts | {"test_digest": "0" * 64}))
+    write_manifest(run)
     with pytest.raises(DataError, match="does not say what the test pictures held") as refusal:
         measure(run)
     assert "an earlier version" in refusal.value.why
@@ -124,6 +126,7 @@ def test_one_picture_of_one_class_is_enough_to_measure(run: Path, stripes: Any, 
 )
 def test_without_a_list_of_test_pictures_data_are_asked_for(run: Path, text: str, message: str) -> None:
     (run / "split.json").write_text(text)
+    write_manifest(run)
     with pytest.raises(DataError, match=message) as refusal:
         measure(run)
     assert refusal.value.fix == "--data with labelled pictures"

@@ -10,9 +10,12 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from tether import Anchor, RunSpec, fit
+from tether import Anchor, RunSpec, fit, predict
+from tether.engine.audit_run import audit_run
+from tether.engine.measure import measure
 from tether.engine.trained import Trained, save_reference
 from tether.errors import CheckpointError
+from tether.files import write_manifest
 
 Settings = Callable[..., dict[str, Any]]
 
@@ -49,6 +52,23 @@ def test_changed_weights_are_found_by_the_manifest(copy: Path) -> None:
         Trained.load(copy)
 
 
+@pytest.mark.parametrize("name", ["spec.toml", "outcome.json", "split.json", "plan.json", "environment.json"])
+def test_any_changed_file_of_a_run_is_found_by_every_reader(copy: Path, name: str) -> None:
+    with (copy / name).open("a") as stream:
+        stream.write("\n")
+    for read in (Trained.load, measure, audit_run, lambda run: list(predict(run, [run]))):
+        with pytest.raises(CheckpointError, match=f"{name}` differs from what was written"):
+            read(copy)
+
+
+def test_a_manifest_that_leaves_out_the_spec_is_no_manifest(copy: Path) -> None:
+    (copy / "spec.toml").rename(copy / ".aside")
+    write_manifest(copy)
+    (copy / ".aside").rename(copy / "spec.toml")
+    with pytest.raises(CheckpointError, match=r"does not name `spec\.toml`"):
+        Trained.load(copy)
+
+
 def test_a_run_that_did_not_end_is_no_model(copy: Path) -> None:
     (copy / "model.safetensors").unlink()
     with pytest.raises(CheckpointError, match=r"a folder without `model.safetensors`"):
@@ -70,6 +90,9 @@ def test_weights_without_classes_are_no_model(copy: Path) -> None:
 def test_weights_of_another_network_than_the_specs_are_refused(copy: Path) -> None:
     text = (copy / "spec.toml").read_text()
     (copy / "spec.toml").write_text(text.replace('"digits-cnn"', '"cifar-resnet20"'))
+    with pytest.raises(CheckpointError, match=r"spec\.toml` differs from what was written"):
+        Trained.load(copy)
+    write_manifest(copy)
     with pytest.raises(CheckpointError, match="does not fit `cifar-resnet20`"):
         Trained.load(copy)
 

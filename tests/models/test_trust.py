@@ -12,14 +12,14 @@ DOTTED = ["torch.hub:load", "os:system", "a:b", ":", "digits-cnn:x", "TIMM:resne
 @pytest.mark.parametrize("name", ["digits-cnn", "cifar-resnet20", "timm:resnet18", "timm:hf-hub:timm/resnet18"])
 def test_a_name_that_is_looked_up_is_always_fine(name: str) -> None:
     assert not runs_code(name)
-    require_trusted(ModelSpec(name=name), "spec.toml", trust_code=False)
+    require_trusted(ModelSpec(name=name), "`spec.toml`", trust_code=False)
 
 
 @pytest.mark.parametrize("name", DOTTED)
 def test_a_dotted_name_needs_trust(name: str) -> None:
-    require_trusted(ModelSpec(name=name), "runs/a/spec.toml", trust_code=True)
+    require_trusted(ModelSpec(name=name), "`runs/a/spec.toml`", trust_code=True)
     with pytest.raises(SettingsError) as refusal:
-        require_trusted(ModelSpec(name=name), "runs/a/spec.toml", trust_code=False)
+        require_trusted(ModelSpec(name=name), "`runs/a/spec.toml`", trust_code=False)
     assert refusal.value.what == f"`runs/a/spec.toml` names the network `{name}`"
     assert "--trust-code" in refusal.value.fix
 

@@ -89,7 +89,7 @@ def read_spec(path: Path | None, flags: Mapping[str, Any], settings: list[str], 
     if path is None:
         return RunSpec.from_flags(found, typed=typed)
     spec = RunSpec.from_toml(path, found, typed=typed)
-    require_trusted(spec.model, str(path), trust_code=trust_code or not {"model", "model.name"}.isdisjoint(typed))
+    require_trusted(spec.model, f"`{path}`", trust_code=trust_code or not {"model", "model.name"}.isdisjoint(typed))
     return spec
 
 

@@ -11,12 +11,12 @@ from tether.anchor import Anchor
 from tether.checkpoint.description import KEY
 from tether.checkpoint.resolve import load
 from tether.errors import CheckpointError
-from tether.files import write_durably
+from tether.files import MANIFEST, verify_manifest, write_durably
 from tether.models.build import build as build_model
 from tether.models.trust import require_trusted
 from tether.spec import RunSpec
 
-WEIGHTS, REFERENCE = "model.safetensors", "reference.safetensors"
+WEIGHTS, REFERENCE, SPEC = "model.safetensors", "reference.safetensors", "spec.toml"
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +41,7 @@ class Trained:
             trust_code: make a network that the folder names by its dotted name, which runs code.
 
         Raises:
-            CheckpointError: the folder is no finished run, or its weights are not those that its manifest names.
+            CheckpointError: the folder is no finished run, or one of its files is not as its manifest says.
             SettingsError: its network has a dotted name, and `trust_code` is not set.
 
         """
@@ -53,8 +53,9 @@ class Trained:
                 why="a run of Tether writes them into the file's metadata, and these weights are another's",
                 fix="give the folder of a finished `tether fit`",
             )
-        spec = RunSpec.from_toml(folder / "spec.toml")
-        require_trusted(spec.model, f"{folder / 'spec.toml'}", trust_code=trust_code)
+        _require_as_written(folder)
+        spec = RunSpec.from_toml(folder / SPEC)
+        require_trusted(spec.model, f"`{folder / SPEC}`", trust_code=trust_code)
         model = build_model(spec.model, len(found.classes), found.preprocessing.channels)
         try:
             model.load_state_dict(dict(found.tensors))
@@ -65,6 +66,18 @@ class Trained:
                 fix="restore `spec.toml` and the weights as the run wrote them, or run it again",
             ) from None
         return cls(model.eval(), found.classes, spec, found.digest)
+
+
+def _require_as_written(folder: Path) -> None:
+    """Hold a run's files against its manifest where it has one, since whoever changes the spec changes the network."""
+    if not (folder / MANIFEST).exists():
+        return
+    if SPEC not in verify_manifest(folder)["files"]:
+        raise CheckpointError(
+            f"`{folder / MANIFEST}` does not name `{SPEC}`",
+            why="every file that a run is read by is named there, with its SHA-256",
+            fix="copy the run folder again from where it was made",
+        )
 
 
 def metadata(spec: RunSpec, classes: tuple[str, ...], plan: str) -> dict[str, str]:
