@@ -2,15 +2,18 @@
 
 import sys
 import traceback
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
+from functools import wraps
 from importlib import import_module
-from typing import Annotated
+from typing import Annotated, Any, TextIO
 
 import typer
 
 from tether import __version__
 from tether.cli.block import block, machine_failure, usage_refusal
-from tether.errors import SettingsError, TetherError
+from tether.errors import Interrupted, Notice, SettingsError, TetherError, ThreeLines
+from tether.escaping import printable
 from tether.registry import did_you_mean
 
 # name → where its function is, in the order of the help; such a module imports torch inside its functions only
@@ -40,13 +43,20 @@ def build(commands: dict[str, str]) -> typer.Typer:
     app.callback(invoke_without_command=True)(_root)
     for name, home in commands.items():
         module, _, function = home.partition(":")
-        app.command(name)(getattr(import_module(module), function))
+        app.command(name)(_carried(getattr(import_module(module), function)))
     return app
 
 
 def run(arguments: Sequence[str], commands: dict[str, str]) -> int:
     """Run one command and return its exit code; what goes wrong is one block on stderr."""
     name = next((argument for argument in arguments if not argument.startswith("-")), "")
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", Notice)
+        warnings.showwarning = _note
+        return _run(name, arguments, commands)
+
+
+def _run(name: str, arguments: Sequence[str], commands: dict[str, str]) -> int:
     try:
         _check_command(name, commands)
         code = build(commands)(list(arguments), prog_name="tether", standalone_mode=False)
@@ -55,6 +65,8 @@ def run(arguments: Sequence[str], commands: dict[str, str]) -> int:
         return _refuse(error)
     except UsageError as error:
         return _refuse(usage_refusal(error, f"tether {name}".strip()))
+    except _Stopped as stopped:
+        return _refuse(stopped.interrupted, "interrupted")
     except (KeyboardInterrupt, typer.Abort):
         return _ended(INTERRUPTED)
     except Exception as error:  # noqa: BLE001 - the last place to tell the machine's fault from a bug
@@ -84,8 +96,8 @@ def _check_command(name: str, commands: dict[str, str]) -> None:
         raise SettingsError(f"there is no command `{name}`", fix=did_you_mean(name, commands))
 
 
-def _refuse(error: TetherError) -> int:
-    typer.echo(block(error), err=True)
+def _refuse(error: ThreeLines, label: str = "error") -> int:
+    typer.echo(block(error, label), err=True)
     return error.exit_code
 
 
@@ -93,6 +105,37 @@ def _ended(code: int) -> int:
     if code == INTERRUPTED:
         typer.echo("interrupted", err=True)
     return code
+
+
+class _Stopped(Exception):
+    """Carries an interruption through the command line's library, which knows its own way with those."""
+
+    def __init__(self, interrupted: Interrupted) -> None:
+        super().__init__()
+        self.interrupted = interrupted
+
+
+def _carried(command: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(command)
+    def carried(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return command(*args, **kwargs)
+        except Interrupted as error:
+            raise _Stopped(error) from None
+
+    return carried
+
+
+def _note(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    shown = str(message) if issubclass(category, Notice) else f"{category.__name__}: {message}"
+    typer.echo(f"note: {printable(shown)}", err=True)
 
 
 def _confess() -> int:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any
 
-from tether.errors import MachineError, SettingsError, TetherError
+from tether.errors import MachineError, SettingsError, TetherError, ThreeLines
 from tether.escaping import printable, terminal
 from tether.files import DISK_FAILURES, write_refusal
 from tether.memory import is_out_of_memory
@@ -12,16 +12,16 @@ from tether.memory import is_out_of_memory
 KINDS = {"integer": "a whole number", "float": "a number", "boolean": "true or false", "text": "text", "path": "a path"}
 
 
-def block(error: TetherError) -> str:
-    r"""Render a refusal, each part of it in one line; what could move the cursor or begin a line is escaped.
+def block(error: ThreeLines, label: str = "error") -> str:
+    r"""Render what stopped a command, each part in one line; what could move the cursor or begin a line is escaped.
 
     >>> print(block(TetherError("no file `a\x1b[2J`", why="it is\nerror: forged", fix="ls")))
     error: no file `a\x1b[2J`
     why: it is\nerror: forged
     fix: ls
     """
-    lines = (("error", error.what), ("why", error.why), ("fix", error.fix))
-    return "\n".join(f"{label}: {printable(text)}" for label, text in lines if text)
+    lines = ((label, error.what), ("why", error.why), ("fix", error.fix))
+    return "\n".join(f"{name}: {printable(text)}" for name, text in lines if text)
 
 
 def usage_refusal(error: Any, command: str) -> SettingsError:
