@@ -3,7 +3,7 @@ import io
 import pytest
 from PIL import Image
 
-from tether.data.kinds import encoding_of, kind_of
+from tether.data.kinds import PICTURES, encoding_of, kind_of
 
 
 @pytest.mark.parametrize(
@@ -30,11 +30,12 @@ def test_what_a_file_is_by_its_start(start: bytes, kind: str) -> None:
     assert bool(kind) == bool(kind_of(start))
 
 
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF"])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "TIFF"])
 def test_a_picture_is_known(kind: str) -> None:
     stream = io.BytesIO()
     Image.new("L", (2, 2)).save(stream, kind)
-    assert kind in kind_of(stream.getvalue())
+    assert kind_of(stream.getvalue()) == f"a {kind}"
+    assert kind_of(stream.getvalue()) in PICTURES
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])

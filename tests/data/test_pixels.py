@@ -230,13 +230,14 @@ def test_a_file_that_is_cut_is_refused_or_lacks_no_pixel(tmp_path: Path, kind: s
     path = tmp_path / "x"
     Image.fromarray(values).save(path, kind, **settings)
     content, whole, refused = path.read_bytes(), np.asarray(opened(path)), 0
-    for length in range(len(content)):
+    lengths = [*range(0, len(content), 7), *range(len(content) - 30, len(content))]
+    for length in lengths:
         path.write_bytes(content[:length])
         try:
             np.testing.assert_array_equal(np.asarray(opened(path)), whole)
         except DataError:
             refused += 1
-    assert refused > 0.9 * len(content)
+    assert refused > 0.7 * len(lengths)  # the end of a PNG and a GIF holds no pixel
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's, of damaged metadata beside whole pixels

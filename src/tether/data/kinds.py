@@ -18,7 +18,10 @@ _BY_START = (
     (b"\xff\xd8\xff", "a JPEG"),
     (b"\x89PNG", "a PNG"),
     (b"GIF8", "a GIF"),
+    (b"II*\0", "a TIFF"),
+    (b"MM\0*", "a TIFF"),
 )
+PICTURES = frozenset({"a JPEG", "a PNG", "a GIF", "a TIFF"})
 _MARKUP = (
     (b"<!doctype html", "an HTML page, such as a server sends instead of a file"),
     (b"<html", "an HTML page, such as a server sends instead of a file"),

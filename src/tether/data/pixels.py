@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from tether.data.complaints import complaints_raised
-from tether.data.kinds import START, kind_of
+from tether.data.kinds import PICTURES, START, kind_of
 from tether.errors import DataError
 from tether.regular import require_regular
 
@@ -131,8 +131,7 @@ def _decoded(path: Path, stream: BufferedReader, least: int) -> tuple[Image.Imag
                 return eight_bit(picture), _goes_on(picture), long > NARROW * short
     except UnidentifiedImageError as error:
         stream.seek(0)
-        kind = kind_of(stream.read(START))
-        raise _refusal(path, f"it is {kind}" if kind else "it is no picture of a known kind") from error
+        raise _refusal(path, _instead(kind_of(stream.read(START)))) from error
     except DAMAGED as error:
         raise _refusal(path, _reason(error)) from error
 
@@ -146,6 +145,12 @@ def _goes_on(picture: Image.Image) -> bool:
         return bool(getattr(picture, "is_animated", False))
     except DAMAGED:
         return True
+
+
+def _instead(kind: str) -> str:
+    if kind in PICTURES:
+        return f"it begins as {kind}, and is damaged"
+    return f"it is {kind}" if kind else "it is no picture of a known kind"
 
 
 def _refusal(path: Path, why: str) -> DataError:
