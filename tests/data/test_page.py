@@ -5,7 +5,7 @@ import pytest
 
 from faults import folders, pictures, tables
 from tether.data.folder import PART_OF, SUFFIXES
-from tether.data.pixels import HUGE, MOST
+from tether.data.pixels import HUGE, LARGEST, MOST
 
 PAGE = (Path(__file__).parents[2] / "docs" / "data.md").read_text(encoding="utf-8")
 ROWS = re.findall(r"^\| (.+?) \| (refused|read)\b", PAGE, flags=re.MULTILINE)
@@ -28,3 +28,4 @@ def test_the_page_names_every_suffix_part_and_limit() -> None:
         assert f"`{word}`" in PAGE
     assert f"{MOST // 10**6} million pixels at most" in PAGE
     assert f"more than {HUGE // 10**6} million" in PAGE
+    assert f"any above {LARGEST // 2**30} GiB" in PAGE

@@ -139,6 +139,12 @@ def torn_fax() -> bytes:
     return content[:8] + bytes(byte ^ 0x55 for byte in content[8:40]) + content[40:]
 
 
+def sparse(path: Path) -> None:
+    """A file that claims a terabyte and takes no room."""
+    path.touch()
+    os.truncate(path, 2**40)
+
+
 def bound(path: Path) -> None:
     """A socket; its path is short, since a socket's has room for 108 bytes."""
     made = socket.socket(socket.AF_UNIX)
@@ -203,6 +209,7 @@ NO_FILE = [
         ("a link to a terminal", lambda path: path.symlink_to("/dev/tty"), "it is a device, not a file"),
         ("a link to nothing", lambda path: path.symlink_to("gone.jpg"), "a link to `gone.jpg`, which is not there"),
         ("a link to itself", lambda path: path.symlink_to("odd.jpg"), "a link that leads to itself"),
+        ("a file of a terabyte", sparse, "it has 1,099,511,627,776 bytes"),
     )
 ]
 

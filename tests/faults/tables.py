@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from faults.case import Case, canary
-from faults.pictures import READ, classes, encoded, plan
+from faults.pictures import READ, classes, encoded, plan, sparse
 
 ROWS = [f"{kind}/{number}.png,{kind}" for kind in "ab" for number in range(3)]
 GOOD = "path,label\n" + "\n".join(ROWS) + "\n"
@@ -176,6 +176,7 @@ THINGS = [
     Case(f"a table that is {name}", partial(thing, make), says)
     for name, make, says in (
         ("a pipe", os.mkfifo, ("a named pipe, not a file",)),
+        ("a terabyte", sparse, ("has 1,099,511,627,776 bytes",)),
         ("an endless device", lambda path: path.symlink_to("/dev/zero"), ("a device, not a file",)),
         ("a link to nothing", lambda path: path.symlink_to("gone.csv"), ("`gone.csv`, which is not there",)),
         ("a link to itself", lambda path: path.symlink_to("list.csv"), ("leads to itself",)),

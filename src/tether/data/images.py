@@ -111,6 +111,7 @@ def normalise(
     if not len(mean) == len(std) == channels:
         raise SettingsError(
             f"preprocessing has {len(mean)} means and {len(std)} deviations for {channels} channels",
+            why="each channel is centred and scaled by its own",
             fix=f"give {channels} of each",
         )
     centre, spread = (torch.tensor(values, device=batch.device).view(-1, 1, 1) for values in (mean, std))

@@ -17,11 +17,13 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from tether.data.complaints import complaints_raised
 from tether.data.kinds import PICTURES, START, kind_of
 from tether.errors import DataError
+from tether.escaping import terminal
 from tether.regular import require_regular
 
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 SIXTEEN_BITS = 2**16 - 1
 MOST = 120_000_000
+LARGEST = 2**30
 NARROW = 4
 HUGE = 2**24
 """Pixels from which on a picture is decoded alone, since many at once would fill the memory."""
@@ -107,9 +109,9 @@ def eight_bit(picture: Image.Image) -> Image.Image:
 
 def _stream(path: Path) -> BufferedReader:
     try:
-        require_regular(path, DataError)
+        require_regular(path, DataError, most=LARGEST)
     except DataError as error:
-        raise _refusal(path, error.what.replace(f"`{path}` is", "it is")) from None
+        raise _refusal(path, error.what.replace(f"`{terminal(path)}`", "it")) from None
     try:
         return path.open("rb")
     except (OSError, ValueError) as error:
@@ -154,7 +156,7 @@ def _instead(kind: str) -> str:
 
 
 def _refusal(path: Path, why: str) -> DataError:
-    return DataError(f"`{path}` cannot be read", why=why, fix="replace or remove it")
+    return DataError(f"`{terminal(path)}` cannot be read", why=why, fix="replace or remove it")
 
 
 def why_absent(path: Path, error: Exception) -> str:
@@ -162,7 +164,7 @@ def why_absent(path: Path, error: Exception) -> str:
     if isinstance(error, OSError) and error.errno == errno.ELOOP:
         return "it is a link that leads to itself"
     if isinstance(error, FileNotFoundError) and path.is_symlink():
-        return f"it is a link to `{path.readlink()}`, which is not there"
+        return f"it is a link to `{terminal(path.readlink())}`, which is not there"
     return _reason(error)
 
 

@@ -19,7 +19,7 @@ from tether.regular import require_regular
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 OTHERS = {";": "semicolons", "\t": "tabs", ",": "commas", "|": "bars"}
 NEEDED = ("path", "label")
-LONGEST_LINE = 2**20
+LARGEST, LONGEST_LINE = 2**30, 2**20
 # What other programs write where there is no value, as pandas reads it.
 NO_VALUE = frozenset(
     {"#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA"}
@@ -68,7 +68,7 @@ def read_table(table: Path, *, root: Path | None = None, skip_bad: bool = False)
 
 
 def _rows(table: Path, root: Path) -> Iterator[_Row]:
-    require_regular(table, DataError)
+    require_regular(table, DataError, most=LARGEST)
     _refuse_binary(table)
     delimiter, first, found = DELIMITERS[table.suffix.lower()], 0, False
     with table.open(encoding="utf-8-sig", newline="") as stream:
