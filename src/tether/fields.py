@@ -45,7 +45,9 @@ def _fields(root: Schema, section: Schema, prefix: str) -> Iterator[Field]:
             default=None if default is None or is_section else _toml(default),
             required=name in section.get("required", ()),
             says=raw.get("description") or shape.get("description", ""),
-            example=_example(shape) if default in (None, [], {}, "") or is_section else _toml(default),
+            example=_example(shape)
+            if default in (None, [], {}, "") or default is False or is_section
+            else _toml(default),
         )
         if is_section:
             yield from _fields(root, shape, f"{prefix}{name}.")

@@ -32,10 +32,10 @@ def refusal(
     """
     first = found[0]
     path = _path(tree, first["loc"])
-    more = len({_path(tree, one["loc"]) for one in found}) - 1
+    more = len({(_path(tree, one["loc"]), one["loc"][-1] if one["type"] == "missing" else "") for one in found}) - 1
     also = f" (and {more} more)" if more else ""
     if first["type"] == "extra_forbidden":
-        return _unknown(known, path, f"{origin}: there is no setting `{dotted(path)}`{also}")
+        return _unknown(known, path, f"{origin}: there is no setting `{terminal(dotted(path))}`{also}")
     if first["type"] == "missing" and isinstance(first["loc"][-1], str):
         return _missing(known, (*path, first["loc"][-1]), origin, also)
     return _wrong(known, path, tree, origin, typed, also)
@@ -45,8 +45,11 @@ def spelled(path: Path_, origin: str, typed: Mapping[str, str]) -> str:
     """A setting as the user wrote it: a flag, or a key of the file."""
     for end in range(len(path), 0, -1):
         if word := typed.get(dotted(path[:end])):
-            return f"`{word}`{_item(path)}"
-    return f"{origin}: `{dotted(path)}`{_item(path)}"
+            return f"`{terminal(word)}`{_item(path)}"
+    within = next((word for key, word in typed.items() if key.startswith(f"{dotted(path)}.")), None)
+    if within:
+        return f"`{terminal(within)}`: `{terminal(dotted(path))}`"
+    return f"{origin}: `{terminal(dotted(path))}`{_item(path)}"
 
 
 def _item(path: Path_) -> str:

@@ -3,6 +3,7 @@
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from tether.regular import require_regular
 
 MOST_BYTES = 256 * 1024
 DEEPEST = 32
+LONGEST_KEY = 1000
 WHOLE = range(-(2**63), 2**63)  # what TOML promises to hold
 BARE = re.compile(r"[A-Za-z0-9_-]+")
 # more tables in one key than any setting has: the time to read such a key grows with the square of its length
@@ -82,11 +84,11 @@ def key_parts(key: str) -> list[str]:
     >>> key_parts('plan.overrides."*.bias"')
     ['plan', 'overrides', '*.bias']
     """
-    if not LONG_KEY.search(key) and len(key) < 10_000 and "\n" not in key:
-        try:
+    if len(key) > LONGEST_KEY or LONG_KEY.search(key):
+        raise SettingsError(f"`{terminal(key)}` is no key of a setting", why="it is too long for one", fix=HOLD)
+    if "\n" not in key:
+        with suppress(tomllib.TOMLDecodeError):
             return _only_path(tomllib.loads(f"{key} = 0"))
-        except tomllib.TOMLDecodeError:
-            pass
     parts = key.split(".")
     odd = next((at for at, part in enumerate(parts) if not BARE.fullmatch(part)), len(parts))
     quoted = ".".join([*parts[:odd], f'"{".".join(parts[odd:])}"'])
@@ -112,8 +114,12 @@ def dotted(path: Path_) -> str:
     >>> dotted(("plan", "overrides", "*.bias")), dotted(("preprocessing", "mean", 1))
     ('plan.overrides."*.bias"', 'preprocessing.mean')
     """
-    names = [part if BARE.fullmatch(part) else f'"{terminal(part)}"' for part in path if isinstance(part, str)]
-    return terminal(".".join(names))
+    return ".".join(part if BARE.fullmatch(part) else _quoted(part) for part in path if isinstance(part, str))
+
+
+def _quoted(name: str) -> str:
+    """A name as TOML quotes it, with its control signs spelled out."""
+    return tomli_w.dumps({name: 0}).removesuffix(" = 0\n") if name else '""'
 
 
 def with_settings(tree: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -149,7 +155,9 @@ def refuse_unbounded(tree: Mapping[str, Any], origin: str) -> None:
     for path, value in walk(tree):
         why = _unbounded(path, value)
         if why:
-            raise SettingsError(f"{origin}: `{dotted(path[:4])}` cannot be held", why=why, fix="write another value")
+            raise SettingsError(
+                f"{origin}: `{terminal(dotted(path[:4]))}` cannot be held", why=why, fix="write another value"
+            )
 
 
 def walk(tree: Any) -> Iterator[tuple[Path_, Any]]:

@@ -43,7 +43,7 @@ MISTAKES: dict[str, tuple[list[str], str, str]] = {
     "table": (["--set", "trane.epochs=3"], "there is no setting `trane`", "did you mean `train`?"),
     "value": (["--batchnorm", "eval"], "`--batchnorm` is 'eval'", "--batchnorm "),
     "range": (["--lr", "0"], "`--lr` is 0.0", "--lr "),
-    "kind": (["--epochs", "many"], "invalid value for '--epochs'", "`tether fit --help` shows what it takes"),
+    "kind": (["--epochs", "many"], "`--epochs` is 'many'", "--epochs 1, or leave it out"),
     "file": (["{tmp}/none.toml"], "there is no file `{tmp}/none.toml`", "give the path of a TOML spec"),
     "data": (["--data", "{tmp}/none"], "there is no folder or table `{tmp}/none`", ""),
     "source": (["--source", "mnsit"], "there is no source `mnsit`", "did you mean `mnist`?"),

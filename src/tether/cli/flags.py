@@ -1,7 +1,9 @@
 """Flags of the commands that take a spec: each is a field of it."""
 
 import inspect
+import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, get_args
@@ -36,6 +38,7 @@ def rename_pairs(texts: list[str]) -> list[list[str]]:
     return [rename_pair(text) for text in texts]
 
 
+WHOLE = re.compile(r"\s*[+-]?[0-9]{1,30}\s*", re.ASCII)
 METAVARS = {str: "TEXT", int: "N", float: "X", list[str]: "TEXT"}
 FLAGS = (
     Flag("--data", "data.path", str, "Class folders, a CSV of path,label, or digits."),
@@ -110,7 +113,17 @@ def _one(flag: Flag, given: Any) -> Any:
             why="which of them is meant is not for Tether to guess",
             fix=f"give `{flag.name}` once",
         )
-    return given[0] if given else None
+    return _read(flag.kind, given[0]) if given else None
+
+
+def _read(kind: Any, text: str) -> Any:
+    """A number where the text is one; what it is instead is for the spec to tell."""
+    if kind is int and WHOLE.fullmatch(text):
+        return int(text)
+    if kind is float and "_" not in text:
+        with suppress(ValueError):
+            return float(text)
+    return text
 
 
 def _add(found: dict[str, Any], typed: dict[str, str], word: str, settings: Mapping[str, Any]) -> None:
@@ -156,7 +169,7 @@ def takes_spec(command: Callable[..., None]) -> Callable[..., None]:
     for flag in FLAGS:
         default = False if flag.kind is bool else None
         option = typer.Option(flag.name, help=flag.help, show_default=False, metavar=METAVARS.get(flag.kind))
-        kind = flag.kind if flag.kind in (bool, list[str]) else list[flag.kind]  # type: ignore[name-defined]
+        kind = bool if flag.kind is bool else list[str]  # so that one given twice is seen, and read in words of ours
         parameters.append(_parameter(flag.argument, kind, default, option))
     settings = typer.Option("--set", help="Any field of the spec.", show_default=False, metavar="KEY=VALUE")
     parameters.append(_parameter("settings", list[str], None, settings))

@@ -119,7 +119,7 @@ def _value(key: str, text: str) -> Any:
         pass
     if text[:1] in ("'", '"', "[", "{"):
         raise SettingsError(
-            f"the value of `--set {key}={terminal(text)}` begins as TOML and is none",
+            f"the value of `--set {terminal(f'{key}={text}')}` begins as TOML and is none",
             why="a shell takes quotes away that are not in quotes themselves",
             fix=f"in a shell, put the whole in single quotes: {_quoted(key, text)}",
         )
@@ -128,4 +128,4 @@ def _value(key: str, text: str) -> Any:
 
 def _quoted(key: str, text: str) -> str:
     example = {"[": '["a", "b"]', "{": '{"*.bias" = "none"}'}.get(text[0], '"some text"')
-    return f"--set '{key}={example}'"
+    return f"--set '{terminal(key)}={example}'"

@@ -18,6 +18,7 @@ from tether.engine.importance import importance
 from tether.engine.preprocess import check_padding, settle
 from tether.engine.source import read_classes, source_model
 from tether.errors import SettingsError, TetherError
+from tether.escaping import terminal
 from tether.matching.head import Head
 from tether.matching.slots import slots
 from tether.matching.transfer import Transfer, transfer
@@ -85,7 +86,11 @@ def build(spec: RunSpec) -> Job:
     pictures = load_pictures(spec.data.path, skip_bad=spec.data.skip_bad)
     parts = split(pictures, spec.data, spec.seed)
     if spec.train.patience and not len(parts.validation):
-        raise SettingsError("`train.patience` needs validation pictures", fix="--validation 0.2, or leave it out")
+        raise SettingsError(
+            "`train.patience` needs validation pictures",
+            why="progress is measured on them, and there are none",
+            fix="--validation 0.2, or leave it out",
+        )
     spec = spec.model_copy(update={"preprocessing": settle(spec, source, pictures, parts)})
     spec = _settled(spec, len(parts.train))
     torch.manual_seed(spec.seed)
@@ -152,7 +157,11 @@ def _on_machine(spec: RunSpec, model: nn.Module) -> RunSpec:
     small = sum(p.numel() for p in model.parameters()) < SMALL_NET
     device = spec.device or ("cuda" if torch.cuda.is_available() else "cpu")
     if device == "cuda" and not torch.cuda.is_available():
-        raise SettingsError("`device = cuda`, and torch finds no accelerator here", fix="--device cpu")
+        raise SettingsError(
+            "`device = cuda`, and torch finds no accelerator here",
+            why="there is none, or torch was built without CUDA",
+            fix="--device cpu",
+        )
     return spec.replace({"threads": spec.threads or (1 if small else cores()), "device": device})
 
 
@@ -188,11 +197,19 @@ def _objective(spec: RunSpec, source: Checkpoint | None) -> Objective:
     """What a batch adds up to, with the source model as the teacher of those terms that need one."""
     objective = parse_objective(spec.train.loss)
     if not any(isinstance(term, Classify) for _, term in objective.parts):
-        raise SettingsError(f"`train.loss = {spec.train.loss!r}` learns no class", fix="Classify() + …")
+        raise SettingsError(
+            f"`train.loss = {terminal(repr(spec.train.loss))}` learns no class",
+            why="no term of it looks at the labels",
+            fix="Classify() + …",
+        )
     if not objective.untaught:
         return objective
     if source is None:
-        raise SettingsError(f"`train.loss = {spec.train.loss!r}` needs a source as its teacher", fix="--source …")
+        raise SettingsError(
+            f"`train.loss = {terminal(repr(spec.train.loss))}` needs a source as its teacher",
+            why="a term of it holds the model to what a source says",
+            fix="--source …",
+        )
     return objective.bind(frozen(source_model(spec, source)).to(spec.device or "cpu"))
 
 

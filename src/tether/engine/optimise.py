@@ -32,7 +32,11 @@ def make_optimizer(spec: OptimizerSpec, model: nn.Module) -> Optimizer:
     """
     trainable = [p for p in model.parameters() if p.requires_grad]
     if not trainable:
-        raise SettingsError("no parameter is left to train", fix="a plan other than `frozen`, or a new head")
+        raise SettingsError(
+            "no parameter is left to train",
+            why="the plan holds all of them where they are",
+            fix="a plan other than `frozen`, or a new head",
+        )
     lr = spec.lr
     assert lr is not None
     if spec.name == "sgd":

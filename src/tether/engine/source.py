@@ -7,9 +7,13 @@ from torch import nn
 
 from tether.checkpoint.checkpoint import Checkpoint
 from tether.errors import MatchError, SettingsError
+from tether.escaping import terminal
 from tether.matching.transfer import transfer
 from tether.models.build import build, classifier_name
+from tether.regular import require_regular
 from tether.spec import RunSpec
+
+MOST_BYTES = 16 * 2**20
 
 
 def source_classes(spec: RunSpec, source: Checkpoint) -> tuple[str, ...]:
@@ -62,11 +66,12 @@ def read_classes(path: str | None) -> tuple[str, ...] | None:
     """
     if path is None:
         return None
+    require_regular(path, SettingsError, most=MOST_BYTES)
     try:
         names = tuple(line.strip() for line in Path(path).read_text(encoding="utf-8-sig").splitlines() if line.strip())
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise SettingsError(
-            f"`source.classes = {path!r}` cannot be read: {error}",
+            f"`source.classes = {path!r}` cannot be read: {terminal(str(error))}",
             why="it is a text file in UTF-8, with one class name a line",
             fix="correct the path of --source-classes, or save the file as UTF-8",
         ) from None

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from tether.errors import MatchError
 from tether.escaping import terminal
+from tether.matching.rewriting import SECONDS, TooSlow, rewritten
 from tether.params.select import canonical
 
 
@@ -59,14 +60,21 @@ def _rewrite(spelled: dict[str, str], rules: Sequence[tuple[str, str]]) -> tuple
     applied = []
     for pattern, replacement in rules:
         try:
-            rewritten = {source: re.sub(pattern, replacement, name) for source, name in spelled.items()}
-        except (re.error, IndexError) as error:  # IndexError: the replacement names a group that is not there
+            found = dict(zip(spelled, rewritten(pattern, replacement, spelled.values()), strict=True))
+        except TooSlow:
             raise MatchError(
-                f"rename `{pattern}` → `{replacement}`: not a regular expression and its replacement: {error}",
+                f"rename `{terminal(pattern)}` → `{terminal(replacement)}` takes too long on the source's names",
+                why=f"after {SECONDS:g} s it was still trying ways to fit it: it repeats what repeats, as `(a+)+` does",
+                fix="rewrite the pattern with one repetition instead of two within each other",
+            ) from None
+        except ValueError as error:
+            raise MatchError(
+                f"rename `{terminal(pattern)}` → `{terminal(replacement)}`: no regular expression and its replacement: "
+                f"{terminal(str(error))}",
                 why="source names are rewritten by it",
                 fix="the syntax is that of Python's `re.sub`; a literal dot is `\\.`",
             ) from None
-        changed = sum(rewritten[source] != name for source, name in spelled.items())
+        changed = sum(found[source] != name for source, name in spelled.items())
         if not changed:
             raise MatchError(
                 f"rename `{pattern}` → `{replacement}` changes none of the {len(spelled)} source names",
@@ -74,7 +82,7 @@ def _rewrite(spelled: dict[str, str], rules: Sequence[tuple[str, str]]) -> tuple
                 fix="rewrite the pattern, which is searched anywhere in a name, or leave the rename out",
             )
         applied.append(Rename(pattern, replacement, changed))
-        spelled = rewritten
+        spelled = found
     return spelled, tuple(applied)
 
 
