@@ -52,7 +52,8 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in NAMES.values():
         gray(50).save(data / "<script>alert(1)<script>" / f"{name}.png")
     source = home / "so\x1b[2J\nurce|`.pt"
-    torch.save(DigitsCNN(2).state_dict() | TENSORS, source)
+    torch.save(DigitsCNN(2).state_dict() | TENSORS, home / "plain.pt")
+    (home / "plain.pt").rename(source)
     overrides = 'plan.overrides={"*[!\\u001b\\n|`]*" = "L2(0.1)"}'
     asked = ["--source", source, "--mean", 0.5, "--std", 0.5, "--plan", "none", "--set", overrides]
     words = ["fit", *flags(data, *asked), "--out", home / "run", "--quiet"]
