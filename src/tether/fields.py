@@ -90,7 +90,7 @@ def _range(shape: Schema) -> str:
     high, below = shape.get("maximum"), shape.get("exclusiveMaximum")
     parts = [f" from {_number(low)}"] if low is not None else []
     parts += [f" above {_number(above)}"] if above is not None else []
-    parts += [f" to {_number(high)}"] if high is not None else []
+    parts += [f" {'to' if low is not None else 'and at most'} {_number(high)}"] if high is not None else []
     parts += [f" and below {_number(below)}"] if below is not None else []
     return "".join(parts) + (" on" if parts and low is not None and high is None and below is None else "")
 

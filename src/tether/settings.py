@@ -47,6 +47,8 @@ def _text(path: Path | str) -> str:
     try:
         with Path(path).open("rb") as stream:
             content = stream.read(MOST_BYTES)
+        if _is_wide(content):
+            raise _no_toml(path, "it is UTF-16 and not UTF-8")
         return content.decode("utf-8-sig")
     except FileNotFoundError:
         raise SettingsError(
@@ -59,9 +61,12 @@ def _text(path: Path | str) -> str:
             f"`{terminal(path)}` cannot be read", why=str(error.strerror), fix="give a TOML spec that you may read"
         ) from None
     except UnicodeDecodeError as error:
-        wide = content[:2] in (b"\xff\xfe", b"\xfe\xff") or content[1:2] == b"\0"
-        why = "it is UTF-16 and not UTF-8" if wide else f"byte {error.start + 1} is no UTF-8"
-        raise _no_toml(path, why) from None
+        raise _no_toml(path, f"byte {error.start + 1} is no UTF-8") from None
+
+
+def _is_wide(content: bytes) -> bool:
+    """Whether text is of two bytes a letter: it has the mark of it, or every second byte of its start is 0."""
+    return content[:2] in (b"\xff\xfe", b"\xfe\xff") or content[:4:2] == b"\0\0" or content[1:4:2] == b"\0\0"
 
 
 def _no_toml(path: Path | str, why: str) -> SettingsError:
