@@ -6,12 +6,20 @@ from pathlib import Path
 
 import pytest
 
-from faults import folders, pictures, settings, shown, tables
+from faults import checkpoints, damage, folders, pictures, settings, shown, tables
 from faults.case import Case, canary
 from tether.cli.app import COMMANDS, run
 
 ROOM = 4 * 2**30
-CASES: list[Case] = [*settings.CASES, *shown.CASES, *pictures.CASES, *folders.CASES, *tables.CASES]
+CASES: list[Case] = [
+    *checkpoints.CASES,
+    *damage.CASES,
+    *settings.CASES,
+    *shown.CASES,
+    *pictures.CASES,
+    *folders.CASES,
+    *tables.CASES,
+]
 
 
 @pytest.fixture

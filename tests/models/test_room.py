@@ -1,4 +1,3 @@
-import resource
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from tether.models import room
 from tether.models.build import build
 from tether.models.cifar_resnet import CifarResNet20
 from tether.models.digits_cnn import DigitsCNN
-from tether.models.room import machine_memory, require_sane, within_memory
+from tether.models.room import require_sane, within_memory
 from tether.spec import ModelSpec
 
 
@@ -82,18 +81,6 @@ def test_nothing_is_counted_afterwards(little: None) -> None:
     with pytest.raises(ZeroDivisionError), within_memory("net"):
         raise ZeroDivisionError
     nn.Linear(100, 100)
-
-
-def test_a_limit_of_the_process_or_its_container_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room, "CGROUP", tmp_path / "memory.max")
-    whole = machine_memory()
-    (tmp_path / "memory.max").write_text("max\n")
-    assert machine_memory() == whole
-    (tmp_path / "memory.max").write_text("1000000\n")
-    assert machine_memory() == 1_000_000
-    before = resource.getrlimit(resource.RLIMIT_AS)
-    monkeypatch.setattr(resource, "getrlimit", lambda _: (5_000, before[1]))
-    assert machine_memory() == 5_000
 
 
 @pytest.mark.parametrize("value", [10**9, -(10**9), [1, 10**9], (10**9,)])

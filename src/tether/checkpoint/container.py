@@ -8,6 +8,7 @@ from typing import Literal
 from tether.checkpoint.damage import SAVE_PARAMETERS, damaged
 from tether.checkpoint.header import LONGEST
 from tether.errors import CheckpointError, UnsafeCheckpoint
+from tether.memory import machine_memory
 from tether.regular import require_regular
 
 Container = Literal["safetensors", "safetensors index", "torch zip", "torch legacy"]
@@ -49,6 +50,7 @@ def identify(path: Path) -> Container:
     """
     require_regular(path, CheckpointError)
     head = _head(path)
+    _require_room(path)
     if not head:
         raise CheckpointError(
             f"`{path}` is empty", why="a checkpoint holds at least a header", fix="copy or download it again"
@@ -71,6 +73,16 @@ def _head(path: Path) -> bytes:
     except OSError as error:
         why = error.strerror or str(error)
         raise CheckpointError(f"`{path}` cannot be read", why=why, fix="give a file that you may read") from None
+
+
+def _require_room(path: Path) -> None:
+    size, most = path.stat().st_size, machine_memory()
+    if size > most:
+        raise CheckpointError(
+            f"`{path}` has {size:,} bytes, more than the memory of this machine",
+            why=f"a source is copied into a model, and the machine has {most:,} bytes",
+            fix="a machine with more memory, or a smaller source",
+        )
 
 
 def _identify_zip(path: Path) -> Container:
@@ -101,9 +113,8 @@ def _identify_zip(path: Path) -> Container:
 
 
 def _refusal(path: Path, head: bytes) -> CheckpointError:
-    for start, what, fix in FOREIGN:
-        if head.lstrip(SPACE).startswith(start):
-            return CheckpointError(f"`{path}` is {what}", why=BY_BYTES, fix=fix)
+    if known := foreign(head):
+        return CheckpointError(f"`{path}` is {known[0]}", why=BY_BYTES, fix=known[1])
     if (name := _first_of_tar(head)) is not None:
         return _tar(path, name)
     if path.suffix == ".onnx":
@@ -123,6 +134,16 @@ def _refusal(path: Path, head: bytes) -> CheckpointError:
         why="safetensors files and files of `torch.save` are read",
         fix=SAVE_PARAMETERS,
     )
+
+
+def foreign(head: bytes) -> tuple[str, str] | None:
+    """What first bytes are those of, and the way out; None where they are of no other format that is known.
+
+    >>> foreign(b"GGUF")
+    ('a GGUF file', 'take the safetensors file that it was made from')
+    """
+    found = head.lstrip(SPACE)
+    return next(((what, fix) for start, what, fix in FOREIGN if found.startswith(start)), None)
 
 
 def _first_of_tar(head: bytes) -> str | None:

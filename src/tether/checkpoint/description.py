@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from tether.errors import CheckpointError
 from tether.spec import ModelSpec, PreprocessingSpec
@@ -20,6 +20,13 @@ class Description(BaseModel):
     classes: tuple[str, ...] | None = None
     preprocessing: PreprocessingSpec | None = None
     model: ModelSpec | None = None
+
+    @field_validator("classes")
+    @classmethod
+    def _told_apart(cls, classes: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if classes is not None and not 0 < len(set(classes)) == len(classes):
+            raise ValueError("there is no class, or one twice")
+        return classes
 
 
 def read_description(metadata: Mapping[str, str], path: Path) -> Description | None:

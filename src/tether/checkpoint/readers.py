@@ -17,9 +17,11 @@ from tether.checkpoint.pickled import Pickled
 from tether.checkpoint.saved import check_archive, check_legacy
 from tether.checkpoint.within import require_within
 from tether.errors import CheckpointError, UnsafeCheckpoint
+from tether.memory import is_out_of_memory
 from tether.regular import require_regular
 
 LARGEST_INDEX = 100_000_000
+SEPARATORS = {"/", "\\", "\0"}
 WANTED = re.compile(r"[Uu]nsupported (?:global: )?GLOBAL (\S+)")
 PROTOCOL = 2  # of the pickles that torch reads without running them
 HARMLESS = ("torch.", "collections.", "_codecs.", "__builtin__.", "builtins.")
@@ -41,6 +43,8 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
     except (SafetensorError, OSError, AttributeError, TypeError, ValueError, RuntimeError) as error:
         # Beside SafetensorError, a dtype that this torch lacks fails as an attribute of it.
+        if is_out_of_memory(error):
+            raise
         raise damaged(path, f"{type(error).__name__}: {error}") from None
 
 
@@ -52,11 +56,10 @@ def read_index(path: Path) -> tuple[dict[str, Tensor], list[Path]]:
 
     """
     weight_map = _weight_map(path)
-    shards = {name: path.parent / name for name in sorted(set(weight_map.values()))}
     read: dict[str, dict[str, Tensor]] = {}
-    for name, shard in shards.items():
-        _require_shard(path, shard)
-        read[name] = read_safetensors(shard)[0]
+    for name in sorted(set(weight_map.values())):
+        _require_shard(path, path.parent / name)
+        read[name] = read_safetensors(path.parent / name)[0]
     for name, shard_name in weight_map.items():
         if name not in read[shard_name]:
             raise CheckpointError(
@@ -64,7 +67,9 @@ def read_index(path: Path) -> tuple[dict[str, Tensor], list[Path]]:
                 why="an index names the shard of each tensor",
                 fix="download the index and every shard again, of one version",
             )
-    return {name: read[shard_name][name] for name, shard_name in weight_map.items()}, list(shards.values())
+    return {name: read[shard_name][name] for name, shard_name in weight_map.items()}, [
+        path.parent / name for name in read
+    ]
 
 
 def _weight_map(path: Path) -> dict[str, str]:
@@ -78,7 +83,7 @@ def _weight_map(path: Path) -> dict[str, str]:
             fix="give a safetensors file, or the `model.safetensors.index.json` beside its shards",
         ) from None
     for tensor, shard in weight_map.items():
-        if not isinstance(shard, str) or Path(shard).name != shard or shard in ("", "..") or "\0" in shard:
+        if not isinstance(shard, str) or shard in ("", ".", "..") or not SEPARATORS.isdisjoint(shard):
             raise CheckpointError(
                 f"`{path}` puts `{tensor}` in `{str(shard)[:200]}`",
                 why="a shard is a file of the same folder, named without a path",
@@ -123,6 +128,8 @@ def read_torch(path: Path) -> object:
         raise (_unsafe(path, wanted[1]) if wanted else _unread(path, pickled)) from error
     except Exception as error:
         # A damaged pickle fails in whatever way its next opcode does: KeyError, IndexError, struct.error, …
+        if is_out_of_memory(error):
+            raise
         raise damaged(path, f"{type(error).__name__}: {error}") from error
 
 

@@ -4,7 +4,8 @@ import struct
 from io import BytesIO
 from pathlib import Path
 
-from tether.checkpoint.archive import Member, members
+from tether.checkpoint.archive import REWRITE, Member, members
+from tether.checkpoint.container import foreign
 from tether.checkpoint.damage import damaged
 from tether.checkpoint.pickled import Pickled, Storage, read_pickle
 from tether.errors import CheckpointError
@@ -27,7 +28,14 @@ def check_archive(path: Path) -> Pickled:
             fix="unzip it, and give the checkpoint in it",
         )
     with path.open("rb") as stream:
-        pickled = read_pickle(BytesIO(found[PICKLE].read(stream)), path)
+        content = found[PICKLE].read(stream)
+    if known := foreign(content[:16]):
+        raise CheckpointError(
+            f"`{path}`: its member `{PICKLE}` is {known[0]}",
+            why="`torch.save` writes a pickle there, as it is",
+            fix=REWRITE,
+        )
+    pickled = read_pickle(BytesIO(content), path)
     for storage in pickled.storages.values():
         _require_member(storage, found, path)
     return pickled

@@ -69,9 +69,9 @@ def match(
 
 
 def _classes(count: str) -> tuple[str, ...]:
-    if not 1 <= int(count) <= 1_000_000:
+    if len(count) > 7 or not 1 <= int(count) <= 1_000_000:
         raise SettingsError(
-            f"`--classes {count}`: a number of classes, or a file of their names",
+            f"`--classes {count:.40}`: a number of classes, or a file of their names",
             why="a head has from 1 to 1,000,000 classes",
             fix="--classes 10, or --classes names.txt with one name a line",
         )

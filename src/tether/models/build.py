@@ -7,6 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 from torch import nn
 
 from tether.errors import MissingExtra, SettingsError, TetherError
+from tether.memory import is_out_of_memory
 from tether.models.room import require_sane, too_large, within_memory
 from tether.models.trust import TIMM, runs_code
 from tether.registry import Registry, did_you_mean
@@ -98,7 +99,11 @@ def _timm(name: str) -> Callable[..., nn.Module]:
     if not timm.is_model(name):
         near = did_you_mean(name.partition(".")[0], timm.list_models())
         fix = near if near.startswith("did you mean") else "`timm.list_models()` lists all names"
-        raise SettingsError(f"timm has no model named `{name}`", fix=fix)
+        raise SettingsError(
+            f"timm has no model named `{name}`",
+            why="it is looked up in timm's own list, and nothing is fetched",
+            fix=fix,
+        )
 
     def create(**settings: Any) -> nn.Module:
         model: nn.Module = timm.create_model(name, pretrained=False, **settings)
@@ -149,7 +154,7 @@ def _call(make: Callable[..., nn.Module], spec: ModelSpec, told: Mapping[str, An
     except TetherError:
         raise
     except (Exception, SystemExit) as error:  # another's network may fail in any way as it is made
-        if isinstance(error, MemoryError) or "DefaultCPUAllocator: " in str(error):
+        if is_out_of_memory(error):
             raise too_large(spec.name, "one of its tensors cannot be made") from error
         given = ", ".join(f"{name}={value!r:.200}" for name, value in {**told, **spec.args}.items())
         raise SettingsError(

@@ -1,9 +1,7 @@
 """Room: whether a network's values fit the machine, counted while it is made and before memory is filled with them."""
 
-import os
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
-from pathlib import Path
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from torch import Tensor, nn
@@ -14,27 +12,10 @@ from torch.nn.modules.module import (
 from torch.nn.parameter import is_lazy
 
 from tether.errors import SettingsError
+from tether.memory import machine_memory
 
 MOST_TENSORS = 100_000  # the largest networks of today have a few thousand
 LARGEST_ARGUMENT = 10_000_000
-CGROUP = Path("/sys/fs/cgroup/memory.max")
-
-
-def machine_memory() -> int:
-    """Bytes that this process may have at most: of the machine, or of the container or the limit that it is in."""
-    found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
-    with suppress(OSError, ValueError):  # no container, or one without a limit
-        found.append(int(CGROUP.read_text(encoding="ascii")))
-    return min([*found, *_limit()])
-
-
-def _limit() -> list[int]:
-    try:
-        import resource
-    except ImportError:  # not on Windows
-        return []
-    soft, _ = resource.getrlimit(resource.RLIMIT_AS)
-    return [] if soft == resource.RLIM_INFINITY else [soft]
 
 
 def require_sane(name: str, args: Mapping[str, Any]) -> None:
