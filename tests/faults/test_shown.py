@@ -5,18 +5,20 @@ import io
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from faults.shown import NAMES, NO_UTF8, READ, UNDRAWN, UNSEEN, flags, gray, pictures
+from tether.audit.result import Audit, Row
 from tether.cli.app import COMMANDS, run
 from tether.engine.progress import progress
 from tether.escaping import cell, markdown, terminal
 from tether.files import write_manifest
 from tether.models.digits_cnn import DigitsCNN
+from tether.record import RunRecord, metrics_line
 
 CLASSES = (*UNDRAWN.values(), *READ.values())
 TENSORS = {name: torch.ones(2) for name in NAMES.values()}
@@ -88,6 +90,22 @@ def test_names_read_back_from_json(hostile: Path) -> None:
     split = json.loads(text(hostile / "split.json"))
     names = {Path(name).stem for part in ("train", "validation", "test") for name in split[part]}
     assert set(NAMES.values()) < names
+
+
+def test_a_record_and_an_audit_keep_their_lines(hostile: Path) -> None:
+    record = str(RunRecord.read(hostile))
+    row = Row("acted", "all\nsteps", "1\r", "2\u202e", None, "not\nfailed: x")
+    failed = Audit("l2\naudit: passed", (row, replace(row, passed=False), replace(row, passed=True)))
+    for text in (record, str(failed)):
+        assert not [c for c in text if not (c.isprintable() or c == "\n")]
+    assert str(failed).count("\n") == 5
+    assert record.count("\n") == len(record.splitlines()) - 1
+    assert sum(line.startswith("run") for line in record.splitlines()) == 2
+
+
+def test_a_row_of_metrics_is_one_line_of_utf_8() -> None:
+    line = metrics_line({"terms/a\u2028\udcff\x7f": 1.0})
+    assert line == r'{"terms/a\u2028\udcff\u007f": 1.0}'
 
 
 def test_metrics_are_one_object_a_line(hostile: Path) -> None:
