@@ -27,7 +27,7 @@ from tether.models.build import maker
 from tether.params.select import parameters
 from tether.penalties.frozen import Frozen
 from tether.penalties.plan import Plan
-from tether.penalties.presets import needs_fisher, preset
+from tether.penalties.presets import needs_fisher, preset, refuse_arguments
 from tether.penalties.text import parse
 from tether.record import cores
 from tether.spec import PlanSpec, RunSpec
@@ -136,6 +136,11 @@ def _consistent(spec: RunSpec) -> RunSpec:
     if spec.plan.preset is None and spec.plan.transferred is None and spec.plan.new is None:
         chosen = "l2_sp" if spec.source else "none"
         spec = spec.model_copy(update={"plan": spec.plan.model_copy(update={"preset": chosen})})
+    if needs_fisher(spec.plan.preset):
+        refuse_arguments(str(spec.plan.preset), spec.plan.args, later=("fisher",))
+    else:
+        plan(spec.plan)
+    parse_objective(spec.train.loss)
     if spec.probe and spec.source is None:
         raise SettingsError("`probe` needs a source", why="it measures the source's features", fix="--source …")
     return spec

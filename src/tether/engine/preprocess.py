@@ -125,8 +125,8 @@ def _timm_cfg(name: str) -> Any:
         return get_pretrained_cfg(name)
     except RuntimeError as error:
         raise SettingsError(
-            f"timm knows no pretrained network of the name `{terminal(name)}`",
-            why=terminal(str(error)),
+            f"`timm:{terminal(name)}`: {terminal(str(error))}",
+            why="the size and the channels of its pictures are not known without it",
             fix="a name of `timm.list_models(pretrained=True)`",
         ) from None
 

@@ -1,7 +1,7 @@
 """Presets: named plans, each with its source and acting as its paper does."""
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from torch import Tensor
@@ -162,11 +162,34 @@ def preset(name: str, arguments: Mapping[str, Any]) -> Plan:
     """Build a preset by name.
 
     Raises:
-        SettingsError: no preset is named so, it has no such argument, or one that it needs is missing.
-        PlanError: an argument is out of range.
+        SettingsError, PlanError: see `refuse_arguments`; or an argument is out of range.
 
     >>> preset("l2_sp", {"alpha": 1.0}).transferred
     L2(1.0)
+
+    """
+    make, known = refuse_arguments(name, arguments)
+    try:
+        return make(**arguments)
+    except PlanError as error:
+        why = error.why or f"it is an argument of the preset `{name}`"
+        fix = error.fix or f'--plan "{name}({next(iter(known), "")}=…)" with a value that it takes'
+        raise type(error)(error.what, why=why, fix=fix) from None
+
+
+def refuse_arguments(
+    name: str, arguments: Mapping[str, Any], *, later: tuple[str, ...] = ()
+) -> tuple[Callable[..., Plan], Iterable[str]]:
+    """Raise where a preset does not take such arguments, before anything is computed for it.
+
+    Args:
+        later: arguments that are still to come.
+
+    Returns:
+        What makes the preset, and the names of its arguments.
+
+    Raises:
+        SettingsError: no preset is named so, it has no such argument, or one that it needs is missing.
 
     """
     make = PRESETS[name]
@@ -175,19 +198,14 @@ def preset(name: str, arguments: Mapping[str, Any]) -> Plan:
         if argument not in known:
             raise SettingsError(
                 f"the preset `{name}` has no argument `{terminal(argument)}`",
-                why=f"it takes {', '.join(f'`{one}`' for one in known) or 'none'}",
-                fix=did_you_mean(argument, known),
+                why=f"it takes {', '.join(f'`{one}`' for one in known if one not in later) or 'none'}",
+                fix=did_you_mean(argument, set(known) - set(later)),
             )
     for argument, parameter in known.items():
-        if parameter.default is parameter.empty and argument not in arguments:
+        if parameter.default is parameter.empty and argument not in (*arguments, *later):
             raise SettingsError(
                 f"the preset `{name}` needs `{argument}`",
                 why="no value of it is right in general",
                 fix=f'--plan "{name}({argument}=…)", or plan.args.{argument} in the spec',
             )
-    try:
-        return make(**arguments)
-    except PlanError as error:
-        why = error.why or f"it is an argument of the preset `{name}`"
-        fix = error.fix or f'--plan "{name}({next(iter(known), "")}=…)" with a value that it takes'
-        raise type(error)(error.what, why=why, fix=fix) from None
+    return make, known
