@@ -33,6 +33,7 @@ def test_words_of_a_type_and_its_range() -> None:
     assert KNOWN["source.rename"].takes == "a list, each item a list of 2 texts"
     assert KNOWN["plan.args"].takes == "a table, each value a number from 0 on or text"
     assert KNOWN["model"].takes == "a table"
+    assert KNOWN["model.args"].takes == "a table, each value a value of any kind"
 
 
 def test_defaults_are_as_toml_writes_them() -> None:

@@ -82,7 +82,9 @@ def _takes(shape: Schema) -> str:
         case "array":
             return f"a list{_length(shape)}, each item {_takes(shape['items'])}"
     inner = shape.get("additionalProperties")
-    return f"a table, each value {_takes(inner)}" if isinstance(inner, dict) else "a table"
+    if isinstance(inner, dict) and shape.get("type") == "object":
+        return f"a table, each value {_takes(inner)}"
+    return "a table" if "properties" in shape else "a value of any kind"
 
 
 def _range(shape: Schema) -> str:
