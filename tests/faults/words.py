@@ -1,7 +1,15 @@
 """Words of a command line: settings that a shell took apart, flags that contradict, and expressions that are none."""
 
+from functools import partial
+from pathlib import Path
+
 from faults.case import Case
 from faults.specs import called, from_plan, from_words
+
+
+def as_given(words: tuple[str, ...], folder: Path) -> list[object]:
+    return list(words)
+
 
 QUOTED = [
     from_words(f"--set {called(setting)}", ["--set", setting], *says)
@@ -227,6 +235,27 @@ OBJECTIVES = [
     )
 ]
 
+OTHERS = [
+    Case(f"settings: another command: {' '.join(words)}", partial(as_given, tuple(words)), tuple(says))
+    for words, *says in (
+        (["demo", "--seeds", "x"], "`--seeds` is 'x'", "it takes a whole number"),
+        (["demo", "--seeds", "1"], "`--seeds` is '1'", "it takes a number from 2 on"),
+        (["demo", "--seeds", "1000"], "`--seeds` is '1000'", "it takes a number up to 100"),
+        (["demo", "--seeds", "2.5"], "`--seeds` is '2.5'", "it takes a whole number"),
+        (["demo", "--seeds"], "ption '--seeds' requires an argument"),
+        (["demo", "--sedes", "3"], "there is no option `--sedes`", "did you mean `--seeds`?"),
+        (["match", "mnist"], "missing option '--into'", "`tether match --help`"),
+        (["match"], "missing argument"),
+        (["match", "mnist", "--into", "digits-cnn", "--classes", "3", "--coverage", "x"], "`--coverage` is 'x'"),
+        (["match", "mnist", "--into", "digits-cnn", "--classes", "3", "--channels", "1.5"], "`--channels` is '1.5'"),
+        (["match", "mnist", "--into", "digits-cnn", "--classes", "3", "--by", "shape"], "`--by shape`"),
+        (["match", "mnist", "--into", "digits-cnn", "--classes", "0"], "`--classes 0`"),
+        (["match", "mnist", "--into", "digits-cnn", "--classes", "absent.txt"], "absent.txt"),
+        (["match", "mnist", "--into", "digits-cnn", "--classes", "3", "--rename", "a"], "`--rename a` has no `=`"),
+        (["match", "mnist", "--into", "digits-cnn", "--classes", "3", "--exclude", "zzqq"], "selects no parameter"),
+    )
+]
+
 PLANS = [
     from_plan(f"plan: {called(' '.join(words))}", words, *says)
     for words, *says in (
@@ -260,4 +289,4 @@ PLANS = [
     )
 ]
 
-CASES: list[Case] = [*QUOTED, *TWICE, *READ, *EXPRESSIONS, *OBJECTIVES, *PLANS]
+CASES: list[Case] = [*QUOTED, *TWICE, *READ, *EXPRESSIONS, *OBJECTIVES, *OTHERS, *PLANS]

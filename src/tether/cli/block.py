@@ -8,8 +8,16 @@ from tether.errors import MachineError, SettingsError, TetherError, ThreeLines
 from tether.escaping import printable, terminal
 from tether.files import DISK_FAILURES, write_refusal
 from tether.memory import is_out_of_memory
+from tether.refusal import shown
 
-KINDS = {"integer": "a whole number", "float": "a number", "boolean": "true or false", "text": "text", "path": "a path"}
+KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false"}
+BOUNDS = {
+    "greater_than_equal": "a number from {ge} on",
+    "less_than_equal": "a number up to {le}",
+    "greater_than": "a number above {gt}",
+    "less_than": "a number below {lt}",
+    "finite_number": "a finite number",
+}
 
 
 def block(error: ThreeLines, label: str = "error") -> str:
@@ -34,15 +42,25 @@ def usage_refusal(error: Any, command: str) -> SettingsError:
             why="an option that nothing reads would change nothing without a word",
             fix=near or read_on,
         )
+    if misread := _misread(error):
+        option, value, takes = misread
+        return SettingsError(f"`{option}` is {shown(value)}", why=f"it takes {takes}", fix=read_on)
     what = " ".join(error.format_message().split()).rstrip(".")
     return SettingsError(terminal(f"{what[:1].lower()}{what[1:]}"), why=_usage(error), fix=read_on)
 
 
+def _misread(error: Any) -> tuple[str, Any, str] | None:
+    """The option, its value and what it takes, where the library could not read a value."""
+    found: list[dict[str, Any]] = getattr(error.__cause__, "errors", list)()
+    if not found or getattr(error, "param", None) is None:
+        return None
+    kind, bounds = found[0]["type"], found[0].get("ctx", {})
+    takes = KINDS.get(kind.partition("_")[0]) or BOUNDS.get(kind, "another value").format(**bounds)
+    return error.param.opts[-1], found[0]["input"], takes
+
+
 def _usage(error: Any) -> str:
-    """Why the library refuses, in words, by what it expected there."""
-    kind = KINDS.get(getattr(getattr(getattr(error, "param", None), "type", None), "name", ""), "")
-    if type(error).__name__ == "BadParameter" and kind:
-        return f"it takes {kind}"
+    """Why the library refuses, in words."""
     if type(error).__name__ in ("MissingParameter", "BadOptionUsage", "BadArgumentUsage"):
         return "the command cannot be carried out without it"
     return "words are read one by one: what has spaces in it needs quotes, as in --set 'data.path=my photos'"
