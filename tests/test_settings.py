@@ -22,7 +22,24 @@ def test_a_dotted_key_of_any_names_reads_back(names: list[str]) -> None:
     assert [path for path, value in walk(tree) if value == 1] == [tuple(names)]
 
 
-@pytest.mark.parametrize("key", ["", ".", "a.", "a b", "*.bias", "a\n[b]", "a=1\nb", "a" * 2000, "a." * 40 + "a", "'"])
+@pytest.mark.parametrize(
+    "key",
+    [
+        "",
+        ".",
+        "a.",
+        "a b",
+        "*.bias",
+        "#",
+        "a = 0 #",
+        "a.b = {} #",
+        "a\n[b]",
+        "a=1\nb",
+        "a" * 2000,
+        "a." * 40 + "a",
+        "'",
+    ],
+)
 def test_what_is_no_key_is_refused(key: str) -> None:
     with pytest.raises(SettingsError, match="is no key of a setting") as refusal:
         key_parts(key)

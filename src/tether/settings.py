@@ -93,7 +93,9 @@ def key_parts(key: str) -> list[str]:
         raise SettingsError(f"`{terminal(key)}` is no key of a setting", why="it is too long for one", fix=HOLD)
     if "\n" not in key:
         with suppress(tomllib.TOMLDecodeError):
-            return _only_path(tomllib.loads(f"{key} = 0"))
+            zero, one = (tomllib.loads(f"{key} = {value}") for value in (0, 1))
+            if zero != one:  # else the key has a value or a comment in it
+                return _only_path(zero)
     parts = key.split(".")
     odd = next((at for at, part in enumerate(parts) if not BARE.fullmatch(part)), len(parts))
     quoted = ".".join([*parts[:odd], f'"{".".join(parts[odd:])}"'])

@@ -18,6 +18,7 @@ QUOTED = [
         ("", "has no `=`", "my photos"),
         ("=", "is no key of a setting", "\nfix: in a shell"),
         ("=3", "is no key of a setting"),
+        ("#=3", "is no key of a setting"),
         (" =3", "is no key of a setting"),
         ("plan.overrides.*.bias=none", "`plan.overrides.*.bias` is no key", """--set 'plan.overrides."*.bias"=…'"""),
         ("plan.overrides.layer[0]=none", "is no key", """--set 'plan.overrides."layer[0]"=…'"""),

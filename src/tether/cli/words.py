@@ -112,9 +112,8 @@ def _is_key(text: str) -> bool:
 def _value(key: str, text: str) -> Any:
     try:
         found = tomllib.loads(f"value = {text}")
-        listed = tomllib.loads(f"value = [{text}]")["value"]  # a comment behind it would take the bracket away
-        if found.keys() == {"value"} and len(listed) == 1:
-            return found["value"]
+        tomllib.loads(f"value = [{text}]")  # it is one value: neither a comment nor another key is behind it
+        return found["value"]
     except (ValueError, RecursionError):
         pass
     if text[:1] in ("'", '"', "[", "{"):
