@@ -84,7 +84,6 @@ def looked_at(path: Path) -> Seen:
     """
     with _stream(path) as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
-        stream.seek(0)
         _, moving, narrow = _decoded(path, stream, 1)
         return Seen(digest, moving, narrow)
 

@@ -139,7 +139,7 @@ def _refuse_binary(table: Path) -> None:
 
 def _not_utf8(table: Path, error: UnicodeDecodeError) -> DataError:
     content = table.read_bytes()
-    wrong = next(number for number, line in enumerate(content.splitlines(), 1) if not _is_utf8(line))
+    wrong = next((number for number, line in enumerate(content.splitlines(), 1) if not _is_utf8(line)), 1)
     looks = encoding_of(content[:LONGEST_LINE])
     return DataError(
         f"{_at(table, wrong)}: this is not UTF-8 ({error.reason}: byte 0x{error.object[error.start]:02x})",
