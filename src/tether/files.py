@@ -40,7 +40,11 @@ def write_refusal(error: OSError, path: Path | str) -> TetherError:
             why="the disk failed, not the run; what was written before this file is whole",
             fix="free space or choose another disk, then run again with a new --out",
         )
-    return InputError(what, fix="choose a folder that you may write to with --out")
+    return InputError(
+        what,
+        why="the place is wrong, or is not yours to write to",
+        fix="choose a folder that you may write to with --out",
+    )
 
 
 def write_durably(path: Path, content: bytes | str) -> None:
@@ -159,7 +163,8 @@ def write_manifest(folder: Path, **about: Any) -> None:
         InputError: the folder is missing or may not be written to.
     """
     files = sorted(path.name for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
-    listed = {name: file_digest(folder / name) for name in files if name != MANIFEST}
+    with _refusing(folder / MANIFEST):
+        listed = {name: file_digest(folder / name) for name in files if name != MANIFEST}
     content = {**about, "files": listed}
     write_durably(folder / MANIFEST, json.dumps({**content, "sha256": _own_digest(content)}, indent=2) + "\n")
 

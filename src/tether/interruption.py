@@ -50,7 +50,10 @@ class Interruption:
     def _hear(self, number: int, frame: FrameType | None) -> None:
         if not self._deferred:
             raise Interrupted(
-                number, f"stopped by {signal.Signals(number).name} before the first step; nothing is written"
+                number,
+                f"stopped by {signal.Signals(number).name} before the first step; nothing is written",
+                why="a run can go on from its first step, and was not there yet",
+                fix="give the same command again",
             )
         if not self.asked and not self.shared:
             # Python would hear the second one only after the step that runs now

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tether.errors import RunLocked
+from tether.errors import InputError, RunLocked
 from tether.files import write_refusal
 
 LOCK = ".lock"
@@ -21,6 +21,9 @@ def locked(folder: Path) -> Iterator[None]:
     """
     from filelock import FileLock, Timeout
 
+    if not folder.is_dir():
+        why = "a run is held by its folder"
+        raise InputError(f"there is no folder `{folder}`", why=why, fix="give the --out of a fit")
     lock = FileLock(folder / LOCK, timeout=0)
     try:
         lock.acquire()

@@ -93,7 +93,11 @@ def _root(
 
 def _check_command(name: str, commands: dict[str, str]) -> None:
     if name and name not in commands:
-        raise SettingsError(f"there is no command `{name}`", fix=did_you_mean(name, commands))
+        raise SettingsError(
+            f"there is no command `{name}`",
+            why="the first word without a dash is the command",
+            fix=did_you_mean(name, commands),
+        )
 
 
 def _refuse(error: ThreeLines, label: str = "error") -> int:

@@ -4,6 +4,7 @@ import json
 import shutil
 import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,7 +64,7 @@ class Checkpoints:
         Raises:
             CheckpointError: there is none.
         """
-        for folder in self._ordered():
+        for folder in sorted(self._ordered(), key=lambda path: _serial(path) > 0):  # first those that tell no order
             try:
                 saved = _read(folder)
             except CheckpointError as error:
@@ -99,7 +100,8 @@ class Checkpoints:
         for path in older[self.keep - 1 :]:
             if path != self.resumed:
                 aside = path.with_name(f".{path.name}.tmp")
-                path.rename(aside)  # it goes in one step, and never counts as damaged
+                with suppress(OSError):  # what was written stands
+                    path.rename(aside)  # it goes in one step, and never counts as damaged
                 shutil.rmtree(aside, ignore_errors=True)
 
 

@@ -16,7 +16,7 @@ from tether.engine.evaluate import score
 from tether.engine.keep import Keeper
 from tether.engine.loop import train
 from tether.engine.optimise import make_optimizer
-from tether.engine.parallel import Ranks, joined, refuse_unequal
+from tether.engine.parallel import Ranks, is_lost, joined, refuse_unequal
 from tether.engine.probe import probe
 from tether.engine.retention import Retention
 from tether.engine.training import Training, refuse_other_spec
@@ -54,7 +54,7 @@ def fit(spec: RunSpec, out: Path | str | None = None, *, quiet: bool | None = No
     with joined() as ranks, Interruption(shared=ranks.count > 1) as interruption, ExitStack() as held:
         run = _Run(ranks, interruption, held, quiet)
         folder = ranks.told(Path(out) if out is not None else _named_by_time())
-        if os.path.lexists(folder) and not is_empty_folder(folder):
+        if ranks.told(os.path.lexists(folder) and not is_empty_folder(folder)):
             return run.again(spec, folder)
         return run.start(spec, folder)
 
@@ -152,7 +152,7 @@ class _Run:
         self.interruption.defer()
         training = keeper.training
         watch = Watch(training, keeper.checkpoints, self.interruption, started=started - training.seconds)
-        with keeper.noting_failure(self.ranks), _out_of_memory(training):
+        with keeper.noting_failure(self.ranks), _machine(training):
             train(training, keeper.log if self.ranks.first else _unlogged, watch=watch, quiet=self.quiet)
             watch.end()
             training.best.put_into(training.job.model)
@@ -184,11 +184,17 @@ def _outcome(training: Training, retention: Retention | None, watch: Watch) -> d
 
 
 @contextmanager
-def _out_of_memory(training: Training) -> Iterator[None]:
-    """Say so where memory runs out, with what makes it enough."""
+def _machine(training: Training) -> Iterator[None]:
+    """Say so where memory runs out, with what makes it enough, or where another process is gone."""
     try:
         yield
     except Exception as error:
+        if is_lost(error):
+            raise MachineError(
+                f"another process of this run is gone, at step {training.step + 1}",
+                why=str(error).splitlines()[0],
+                fix="see what it said, and start all again",
+            ) from error
         if not is_out_of_memory(error):
             raise
         said = str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -23,6 +23,8 @@ def pack(tree: Tree, at: str = "") -> tuple[Any, dict[str, Tensor]]:
 
     def plain(value: Tree, at: str) -> Any:
         if isinstance(value, Tensor):
+            while at in tensors:  # as `{1: …, "1": …}` would have it
+                at += "~"
             tensors[at] = value.detach()
             return {"$tensor": at}
         if isinstance(value, float) and not math.isfinite(value):

@@ -112,6 +112,13 @@ def joined() -> Iterator[Ranks]:
             distributed.destroy_process_group()
 
 
+def is_lost(error: Exception) -> bool:
+    """Whether an exception says that another of the processes cannot be reached any more."""
+    return isinstance(error, distributed.DistError) or (
+        isinstance(error, RuntimeError) and "gloo" in str(error).lower()
+    )
+
+
 def refuse_unequal(spec: RunSpec, pictures: int, ranks: Ranks) -> None:
     """Refuse batches that the processes cannot share equally.
 
