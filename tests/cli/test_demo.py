@@ -12,5 +12,5 @@ def test_a_demo_that_is_there_is_refused(tether: Callable[..., Any], tmp_path: P
 def test_one_seed_has_no_standard_error(tether: Callable[..., Any], tmp_path: Path) -> None:
     done = tether("demo", "--out", tmp_path / "demo", "--seeds", 1)
     assert done.code == 2
-    assert "invalid value for '--seeds'" in done.err
+    assert "`--seeds` is '1'" in done.err
     assert not list(tmp_path.iterdir())
