@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from checkpoint.zips import contents, saved, zipped
-from tether.checkpoint.archive import members
+from tether.checkpoint.archive import _located, members
 from tether.errors import CheckpointError
 
 TENSORS = {"w": torch.arange(10.0), "b": torch.ones(3)}
@@ -112,3 +112,19 @@ def test_a_table_that_says_another_size_name_or_place_is_refused(path: Path) -> 
         changed = bytearray(content)
         changed[table + offset] ^= 1 if width == 1 else 9
         refused(path, bytes(changed), "weights.pt`")
+
+
+@pytest.mark.parametrize("place", [2**63, 2**64 - 1, 2**40])
+def test_a_table_that_is_said_to_lie_beyond_the_file_is_refused(path: Path, place: int) -> None:
+    content = bytearray(saved(TENSORS))
+    content[-34:-26] = place.to_bytes(8, "little")
+    refused(path, bytes(content), "truncated or damaged")
+
+
+@pytest.mark.parametrize("place", [2**63, 2**64 - 1, 2**40])
+def test_a_member_that_is_said_to_lie_beyond_the_file_is_refused(path: Path, place: int) -> None:
+    info = zipfile.ZipInfo("archive/w")
+    info.header_offset, info.orig_filename = place, "archive/w"
+    path.write_bytes(saved(TENSORS))
+    with path.open("rb") as stream, pytest.raises(CheckpointError, match="is not where its table of contents says"):
+        _located(stream, info, path)

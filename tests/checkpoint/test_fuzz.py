@@ -95,7 +95,7 @@ def read(content: bytes, kind: str) -> str:
         elif found.format == "torch zip":
             apart = tensors()  # every bit is under a checksum
         else:
-            apart = torch.load(path, weights_only=True)["state_dict"]
+            apart = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
         assert sorted(map(signature, found.tensors.values())) == sorted(map(signature, apart.values()))
         equal = content in map(whole, KINDS)
         return f"{kind}: {'whole' if equal else 'read with a change that the format cannot tell'}"

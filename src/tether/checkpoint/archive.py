@@ -105,7 +105,7 @@ def _require_end(stream: BinaryIO, size: int, directory: int, count: int, path: 
         raise damaged(path, "there is something after the end of its table of contents")
     entries, _, start = struct.unpack("<HLL", end[10:20])
     if last[:4] == LOCATOR:
-        stream.seek(struct.unpack("<Q", last[8:16])[0])
+        stream.seek(min(size, struct.unpack("<Q", last[8:16])[0]))
         record = stream.read(56)
         if record[:4] != END64 or len(record) < 56:
             raise damaged(path, "its table of contents cannot be found")
@@ -115,7 +115,7 @@ def _require_end(stream: BinaryIO, size: int, directory: int, count: int, path: 
 
 
 def _located(stream: BinaryIO, info: zipfile.ZipInfo, path: Path) -> Member:
-    stream.seek(info.header_offset)
+    stream.seek(min(path.stat().st_size, info.header_offset))
     head = stream.read(30)
     if len(head) < 30 or head[:4] != LOCAL:
         raise damaged(path, f"its member `{info.filename}` is not where its table of contents says")
