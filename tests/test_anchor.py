@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -6,7 +7,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from tether.anchor import Anchor, file_digest
-from tether.errors import MatchError, NoParameterSelected
+from tether.errors import CheckpointError, MatchError, NoParameterSelected
 
 
 def model() -> nn.Module:
@@ -89,3 +90,29 @@ def test_copied_has_every_reference_in_memory(tmp_path: Path):
     copied.verify()
     assert not copied.mapped
     assert torch.equal(copied.references["w"], torch.ones(4))
+
+
+@pytest.mark.parametrize(
+    "about",
+    [
+        None,
+        {},
+        {"new": "{", "norms": "[]"},
+        {"new": "[" * 200_000, "norms": "[]"},
+        {"new": '{"absent": [0]}', "norms": "[]"},
+        {"new": '{"w": 3}', "norms": "[]"},
+        {"new": '{"w": [[0]]}', "norms": "[]"},
+        {"new": "[]", "norms": "[]"},
+    ],
+    ids=lambda about: str(about)[:30],
+)
+def test_a_file_that_is_no_anchor_is_refused(tmp_path: Path, about: dict[str, str] | None) -> None:
+    save_file({"w": torch.ones(2)}, tmp_path / "a.safetensors", about)
+    with pytest.raises(CheckpointError, match="holds no anchor"):
+        Anchor.load(tmp_path / "a.safetensors")
+
+
+def test_a_pipe_is_no_anchor(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(CheckpointError, match="is a named pipe"):
+        Anchor.load(tmp_path / "pipe")

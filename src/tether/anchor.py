@@ -17,6 +17,7 @@ from tether.files import file_digest, write_durably
 from tether.params.norms import norm_layers
 from tether.params.select import aliases, parameters, select
 from tether.params.shards import local, sharded
+from tether.regular import require_regular
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,22 +86,20 @@ class Anchor:
             CheckpointError: the file is absent or no anchor.
 
         """
+        require_regular(path, CheckpointError)
         try:
             with safe_open(path, framework="pt") as file:
                 about = file.metadata() or {}
                 held = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
                 new = {name: None if rows is None else set(rows) for name, rows in json.loads(about["new"]).items()}
                 norms = tuple(json.loads(about["norms"]))
-        except (OSError, SafetensorError, KeyError, ValueError, TypeError, AttributeError) as error:
+            masks = {name: None if rows is None else _mask(rows, len(held[name])) for name, rows in new.items()}
+        except (OSError, SafetensorError, KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
             raise CheckpointError(
                 f"`{path}` holds no anchor",
                 why=f"{type(error).__name__}: {error}",
                 fix="give a file that Anchor.save wrote, such as a run's `reference.safetensors`, or copy it again",
             ) from None
-        masks = {
-            name: None if rows is None else torch.tensor([row in rows for row in range(len(held[name]))])
-            for name, rows in new.items()
-        }
         return cls(held, masks, norms)
 
     def save(self, path: Path | str) -> None:
@@ -201,3 +200,7 @@ def _memory(tensor: Tensor) -> int:
 
 def _parameters_of(name: str, layer: nn.Module) -> set[str]:
     return {f"{name}.{own}" if name else own for own, _ in layer.named_parameters(recurse=False)}
+
+
+def _mask(rows: set[int], count: int) -> Tensor:
+    return torch.tensor([row in rows for row in range(count)], dtype=torch.bool)
