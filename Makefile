@@ -1,10 +1,11 @@
-.PHONY: help demo test check bench
+.PHONY: help demo test check bench soak
 
 help:
 	@echo "make demo    install the core, then show the article's five steps on real data"
 	@echo "make test    install all, then lint, types, import layers and tests"
 	@echo "make check   lint, types and import layers alone"
 	@echo "make bench   the benchmarks"
+	@echo "make soak    kill runs two hundred times, and compare what they end with"
 
 demo:
 	scripts/install core
@@ -21,3 +22,7 @@ check:
 bench:
 	scripts/install dev
 	scripts/bench
+
+soak:
+	scripts/install dev
+	scripts/soak

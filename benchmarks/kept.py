@@ -31,8 +31,8 @@ def measure(job: tuple[str, str, str, float, int]) -> tuple[float, float]:
     from tether.engine.evaluate import score
     from tether.engine.loop import train
     from tether.engine.optimise import make_optimizer
-    from tether.engine.training import Training
     from tether.engine.retention import Retention
+    from tether.engine.training import Training
 
     torch.set_num_threads(1)
     folder, head, reference, strength, seed = job

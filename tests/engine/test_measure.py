@@ -11,7 +11,7 @@ from PIL import Image
 from tether import RunSpec, fit
 from tether.data.loading import load
 from tether.engine.measure import labelled_as, measure
-from tether.errors import DataError
+from tether.errors import DataError, Notice
 from tether.files import write_manifest
 
 Settings = Callable[..., dict[str, Any]]
@@ -62,14 +62,16 @@ def test_an_unreadable_picture_is_refused_or_left_out(run: Path) -> None:
     (run.parent / "pictures/a/broken.png").write_text("no picture")
     with pytest.raises(DataError, match=r"`a/broken.png`"):
         measure(run)
-    assert measure(run, skip_bad=True).count == 12
+    with pytest.warns(Notice, match="left out because they cannot be read: 1, first"):
+        assert measure(run, skip_bad=True).count == 12
 
 
 def test_a_run_that_left_pictures_out_is_measured_without_them_again(run: Path) -> None:
     (run.parent / "pictures/a/broken.png").write_text("no picture")
     spec = RunSpec.from_toml(run / "spec.toml").replace({"data.skip_bad": True, "train.epochs": 1})
     record = fit(spec, run.parent / "again")
-    assert measure(run.parent / "again").to_json() == record.outcome["test"]
+    with pytest.warns(Notice, match="left out because they cannot be read: 1, first `a/broken"):
+        assert measure(run.parent / "again").to_json() == record.outcome["test"]
 
 
 def test_a_test_picture_of_the_same_size_and_another_content_is_named(run: Path) -> None:

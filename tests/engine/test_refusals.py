@@ -1,6 +1,7 @@
 """What `fit` refuses, it refuses before it writes."""
 
 import errno
+import json
 import os
 import re
 import sys
@@ -226,7 +227,9 @@ def test_unreadable_pictures_are_left_out_when_asked_and_that_is_written(
     changes = {"data.path": str(root / "bad"), "data.skip_bad": True, "data.per_class": 2, "train.batch_size": 2}
     record = fit(RunSpec.from_flags(settings(changes)), tmp_path / "run")
     assert record.outcome["test"]["count"] == 2
-    assert "broken.png" not in (tmp_path / "run/split.json").read_text()
+    split = json.loads((tmp_path / "run/split.json").read_text())
+    assert "a/broken.png" not in split["train"] + split["validation"] + split["test"]
+    assert any("a/broken.png" in note for note in split["notes"])
 
 
 def full(monkeypatch: pytest.MonkeyPatch, after: int) -> None:

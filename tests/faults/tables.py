@@ -48,6 +48,14 @@ def linked(folder: Path) -> list[object]:
     return plan(folder / "inner" / "list.csv")
 
 
+def rooted(root: str, folder: Path) -> list[object]:
+    """A table in a folder of its own, whose pictures lie beside that."""
+    classes(folder / "photos")
+    (folder / "tables").mkdir()
+    (folder / "tables" / "list.csv").write_text(GOOD)
+    return plan(folder / "tables" / "list.csv", "--set", f"data.root={folder / root}")
+
+
 def listed_pipe(folder: Path) -> list[object]:
     os.mkfifo(classes(folder) / "a" / "pipe.png")
     (folder / "list.csv").write_text(row("a/pipe.png,a"))
@@ -188,6 +196,7 @@ ONE = [
     Case(
         "a table of one class", partial(table, "path,label\n" + "\n".join(ROWS[:3])), ("there is one class only, `a`",)
     ),
+    Case("a root without the pictures", partial(rooted, "tables"), ("6 of 6 pictures are not there",)),
     Case("a table of pages", partial(table, "path,label\n" + "list.csv,a\n"), ("it is text",)),
     Case("a table that lists a pipe", listed_pipe, ("`a/pipe.png` (it is a named pipe, not a file)",)),
     Case("labels that look the same", partial(table, row("a/9.png,caf\u00e9\na/8.png,cafe\u0301")), ("look the same",)),
@@ -217,6 +226,7 @@ HANDLED = [
     Case("a link within the folder to a picture outside", linked, (READ,), code=0),
     Case("a table that is a folder of classes", lambda folder: plan(classes(folder / "x.csv")), (READ,), code=0),
     Case("a table in capitals", partial(table, GOOD, name="LIST.CSV"), (READ,), code=0),
+    Case("pictures below another root", partial(rooted, "photos"), (READ,), code=0),
     Case("tabs", partial(table, GOOD.replace(",", "\t"), name="list.tsv"), (READ,), code=0),
     Case(
         "labels that differ in case",

@@ -1,5 +1,7 @@
 """`tether fit`: fine-tune, or train from scratch where no source is given; or go on with a run that was cut."""
 
+import json
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -7,6 +9,7 @@ import typer
 
 from tether.cli.flags import takes_spec
 from tether.errors import SettingsError
+from tether.escaping import printable
 from tether.spec import RunSpec
 
 
@@ -51,4 +54,8 @@ def fit(
             fix="tether fit --model digits-cnn --data digits --source mnist, or `tether fit --help`",
         )
     assert record.folder is not None
+    if os.environ.get("RANK", "0") != "0":  # the first of several processes tells
+        return
+    notes = json.loads((record.folder / "split.json").read_text(encoding="utf-8"))["notes"]
     typer.echo(f"{(record.folder / 'tether.txt').read_text(encoding='utf-8')}\n{record}")
+    typer.echo("".join(f"data: {printable(note)}\n" for note in notes), nl=False)

@@ -83,7 +83,7 @@ def build(spec: RunSpec) -> Job:
     spec = _consistent(spec)
     maker(spec.model.name)
     source = load_checkpoint(spec.source.path) if spec.source else None
-    pictures = load_pictures(spec.data.path, skip_bad=spec.data.skip_bad)
+    pictures = load_pictures(spec.data.path, root=spec.data.root, skip_bad=spec.data.skip_bad)
     parts = split(pictures, spec.data, spec.seed)
     if spec.train.patience and not len(parts.validation):
         raise SettingsError(

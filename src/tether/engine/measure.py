@@ -1,6 +1,7 @@
 """Measure a finished run again: on its own test pictures, or on others with its classes."""
 
 import json
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from tether.data.loading import load as load_pictures
 from tether.data.pictures import Pictures
 from tether.engine.evaluate import Scores, score
 from tether.engine.trained import Trained
-from tether.errors import DataError
+from tether.errors import DataError, Notice
 from tether.escaping import terminal
 from tether.tasks.image import still_batches
 
@@ -29,9 +30,19 @@ def measure(run: Path | str, data: str | None = None, *, skip_bad: bool = False,
     if data is not None:
         pictures, chosen = to_evaluate(data, trained.classes, skip_bad=skip_bad)
     else:
-        pictures = load_pictures(trained.spec.data.path, skip_bad=skip_bad)
+        place = trained.spec.data
+        pictures = load_pictures(place.path, root=place.root, skip_bad=skip_bad)
         chosen = _test_part(Path(run), pictures)
+    tell_skipped(pictures)
     return score(trained.model, still_batches(pictures, chosen, trained.spec))
+
+
+def tell_skipped(pictures: Pictures) -> None:
+    """Warn of pictures that are left out, since what is measured on the others says nothing of them."""
+    if pictures.skipped:
+        name, why = pictures.skipped[0]
+        told = f"left out because they cannot be read: {len(pictures.skipped)}, first `{terminal(name)}` ({why})"
+        warnings.warn(Notice(told), stacklevel=3)
 
 
 def to_evaluate(

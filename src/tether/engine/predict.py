@@ -9,6 +9,7 @@ import torch
 from tether.data.check import readable
 from tether.data.images import Images, normalise
 from tether.data.pictures import Pictures
+from tether.engine.measure import tell_skipped
 from tether.engine.trained import Trained
 from tether.errors import DataError
 from tether.tasks.image import EVALUATION_BATCH
@@ -42,7 +43,9 @@ def predict(
     paths = [path for place in places for path in _pictures(Path(place))]
     names = [str(path) for path in dict.fromkeys(paths)]
     found = Pictures.of_files(Path(), names, [""] * len(names), classes=[""])
-    return _classified(trained, readable(found, skip_bad=skip_bad))
+    pictures = readable(found, skip_bad=skip_bad)
+    tell_skipped(pictures)
+    return _classified(trained, pictures)
 
 
 @torch.no_grad()
