@@ -16,8 +16,9 @@ SEED = 7
 ABOUT = """\
 Each run is a small convolutional network with BatchNorm and dropout on 30 pictures of three classes: 48 steps,
 augmented, with early stopping, saved at every step. It is killed (SIGKILL) one to four times, at a random moment or at
-a random call of the file system inside a save, and goes on by `resume` or by the same command. Lost: it could not go on. Unequal: its
-weights, metrics, plan or outcome are not those of an uncut run, byte for byte, but for the seconds that it took."""
+a random call of the file system inside a save, and goes on by `resume` or by the same command. Lost: it could not go
+on. Unequal: its weights, metrics, plan or outcome are not those of an uncut run, byte for byte, but for the seconds
+that it took."""
 HEAD = "| processes | runs | kills | of them at a call of a save | before a run folder | lost | unequal | seconds |"
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from faults.net import Asking
 from tether import RunSpec, fit, resume
+from tether.data.images import Images
 from tether.engine.build import build
 from tether.errors import CheckpointError, Interrupted, Notice, RunExists, RunLocked
 from tether.files import verify_manifest
@@ -145,6 +146,24 @@ def test_rows_of_the_metrics_after_the_checkpoint_are_taken_back(spec: RunSpec, 
         stream.write('{"epoch": 2, "loss": 1}\n{"epo')
     resume(tmp_path / "cut", trust_code=True)
     assert_same(tmp_path / "cut", whole)
+
+
+def test_what_was_written_before_the_first_step_is_made_good(spec: RunSpec, whole: Path, tmp_path: Path) -> None:
+    cut(spec, tmp_path / "cut", call=6)
+    (tmp_path / "cut/split.json").write_text("{}")
+    (tmp_path / "cut/plan.json").unlink()
+    resume(tmp_path / "cut", trust_code=True)
+    assert_same(tmp_path / "cut", whole)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 7])
+def test_any_number_of_decoding_threads_gives_the_same_bits(
+    spec: RunSpec, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, threads: int
+) -> None:
+    monkeypatch.setattr("tether.data.check.cores", lambda: threads)
+    monkeypatch.setitem(Images.__init__.__kwdefaults__, "budget", 0)  # decode each batch anew
+    fit(spec, tmp_path / "run")
+    assert_same(tmp_path / "run", whole)
 
 
 CHANGES: dict[str, Callable[[Path, Path], None]] = {

@@ -192,8 +192,8 @@ def _machine(training: Training) -> Iterator[None]:
         if is_lost(error):
             raise MachineError(
                 f"another process of this run is gone, at step {training.step + 1}",
-                why=str(error).splitlines()[0],
-                fix="see what it said, and start all again",
+                why="it has closed its connection: it has failed, or was killed",
+                fix="see what it said",
             ) from error
         if not is_out_of_memory(error):
             raise

@@ -41,24 +41,31 @@ class Keeper:
 
     def _open(self, state: Any) -> None:
         with staged(self.folder) as aside:
-            self.record.write(aside)
-            if self.job.moved is not None:
-                self.job.moved.write(aside)
-                save_reference(aside, self.job.leash.anchor)
-            table = [row.to_json() for row in rows(self.job.leash, self.training.optimizer)]
-            _json(aside / "plan.json", {"plan": str(self.job.leash.plan), "parameters": table})
-            pictures, split = self.job.task.pictures, self.job.task.split
-            digests = {"digest": pictures.digest, "test_digest": pictures.digest_of(split.test)}
-            _json(aside / "split.json", split.to_json() | digests)
-            about = metadata(self.job.spec, pictures.classes, str(self.job.leash.plan))
+            self._begin(aside)
+            about = metadata(self.job.spec, self.job.task.pictures.classes, str(self.job.leash.plan))
             Checkpoints(aside).save(self.training.step, self.job.model.state_dict(), state, about)
+
+    def _begin(self, folder: Path) -> None:
+        """All that is known before the first step, and never changes after it."""
+        self.record.write(folder)
+        if self.job.moved is not None:
+            self.job.moved.write(folder)
+            save_reference(folder, self.job.leash.anchor)
+        table = [row.to_json() for row in rows(self.job.leash, self.training.optimizer)]
+        _json(folder / "plan.json", {"plan": str(self.job.leash.plan), "parameters": table})
+        pictures, split = self.job.task.pictures, self.job.task.split
+        digests = {"digest": pictures.digest, "test_digest": pictures.digest_of(split.test)}
+        _json(folder / "split.json", split.to_json() | digests)
 
     def reopen(self, before: Mapping[str, Any]) -> None:
         """Bring the folder to where training goes on: later rows of the metrics go, and a failure that was noted.
 
+        What was written before the first step is written again, whatever has become of it.
+
         Raises:
             MachineError: the disk is full, read-only or broken.
         """
+        self._begin(self.folder)
         lines = "".join(f"{metrics_line(row)}\n" for row in self.training.rows)
         if lines or (self.folder / METRICS).exists():
             write_durably(self.folder / METRICS, lines)
