@@ -24,7 +24,7 @@ def cores() -> int:
 
 
 def environment(*, threads: int, device: str) -> dict[str, Any]:
-    """Where a run runs: versions, machine, and the threads and the device that it was given.
+    """Where a run runs: versions, machine, folder, and the threads and the device that it was given.
 
     >>> environment(threads=1, device="cpu")["device"]
     'cpu'
@@ -38,6 +38,7 @@ def environment(*, threads: int, device: str) -> dict[str, Any]:
         "cpus": os.cpu_count(),
         "threads": threads,
         "device": device,
+        "started_in": str(Path.cwd()),
     }
 
 

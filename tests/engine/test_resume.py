@@ -11,9 +11,11 @@ import pytest
 
 from faults.net import Asking
 from tether import RunSpec, fit, resume
+from tether.checkpoint.resolve import load
 from tether.data.images import Images
 from tether.engine.build import build
-from tether.errors import CheckpointError, Interrupted, Notice, RunExists, RunLocked
+from tether.engine.measure import measure
+from tether.errors import CheckpointError, DataError, Interrupted, Notice, RunExists, RunLocked
 from tether.files import verify_manifest
 from tether.lock import locked
 
@@ -146,6 +148,29 @@ def test_rows_of_the_metrics_after_the_checkpoint_are_taken_back(spec: RunSpec, 
         stream.write('{"epoch": 2, "loss": 1}\n{"epo')
     resume(tmp_path / "cut", trust_code=True)
     assert_same(tmp_path / "cut", whole)
+
+
+def test_relative_paths_are_told_from_where_the_run_was_started(
+    spec: RunSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(spec.data.path, tmp_path / "here/data")
+    (tmp_path / "there").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    cut(spec.replace({"data.path": "data"}), tmp_path / "cut", call=2)
+    monkeypatch.chdir(tmp_path / "there")
+    with pytest.raises(DataError, match="no folder or table `data`") as refusal:
+        resume(tmp_path / "cut", trust_code=True)
+    assert f"relative paths of its spec are from `{tmp_path / 'here'}`, where it was started" in refusal.value.why
+    monkeypatch.chdir(tmp_path / "here")
+    assert resume(tmp_path / "cut", trust_code=True).outcome["status"] == "done"
+
+
+def test_a_cut_run_is_told_where_a_finished_one_is_needed(spec: RunSpec, tmp_path: Path) -> None:
+    cut(spec, tmp_path / "cut", call=2)
+    with pytest.raises(CheckpointError, match="has not ended") as refusal:
+        measure(tmp_path / "cut", trust_code=True)
+    assert refusal.value.fix.startswith(f"tether fit --resume {tmp_path / 'cut'}")
+    assert load(tmp_path / "cut/checkpoints/000002/model.safetensors").classes == ("a", "b", "c")
 
 
 def test_what_was_written_before_the_first_step_is_made_good(spec: RunSpec, whole: Path, tmp_path: Path) -> None:

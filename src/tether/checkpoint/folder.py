@@ -6,7 +6,7 @@ from tether.checkpoint.within import require_within
 from tether.errors import CheckpointError, UnsafeCheckpoint
 from tether.regular import require_regular
 
-WEIGHTS, SPEC = "model.safetensors", "spec.toml"
+WEIGHTS, SPEC, CHECKPOINTS = "model.safetensors", "spec.toml", "checkpoints"
 INDEX = "model.safetensors.index.json"
 SUFFIXES = {".safetensors", ".pt", ".pth", ".bin", ".th", ".ckpt"}
 PARTS = ".metadata"  # of torch.distributed.checkpoint, and a pickle
@@ -33,6 +33,12 @@ def require_run(folder: Path) -> None:
     lacking = [name for name in (WEIGHTS, SPEC) if not (folder / name).is_file()]
     if PARTS in names and lacking:
         raise _parts(folder)
+    if lacking == [WEIGHTS] and CHECKPOINTS in names:
+        raise CheckpointError(
+            f"the run in `{folder}` has not ended",
+            why=f"it has no `{WEIGHTS}` yet",
+            fix=f"tether fit --resume {folder}, or give a `{WEIGHTS}` below its `{CHECKPOINTS}`",
+        )
     if lacking:
         raise _no_run(folder, names, lacking)
 

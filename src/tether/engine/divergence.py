@@ -13,7 +13,7 @@ from tether.errors import Diverged
 from tether.tasks.image import Batch
 
 TOO_FAST = "the rate is too high, or a picture holds values that are not finite"
-SLOWER = "a lower --lr, or a longer warm-up: --set optimizer.warmup=0.3"
+SLOWER = "a new --out with a lower --lr, or a longer warm-up: --set optimizer.warmup=0.3"
 NAMED = 3
 
 

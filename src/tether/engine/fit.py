@@ -22,7 +22,7 @@ from tether.engine.retention import Retention
 from tether.engine.training import Training, refuse_other_spec
 from tether.engine.update import refuse_to_part
 from tether.engine.watch import Watch, over
-from tether.errors import MachineError, RunExists
+from tether.errors import InputError, MachineError, RunExists
 from tether.files import MANIFEST, exists, is_empty_folder
 from tether.interruption import Interruption
 from tether.lock import locked
@@ -91,6 +91,7 @@ class _Run:
         if self.ranks.rank:
             torch.manual_seed(training.job.spec.seed + self.ranks.rank)
         keeper = Keeper(folder, training)
+        self.interruption.defer()
         keeper.open(self.ranks)
         self._hold(folder)
         return self._train(keeper, retention, started)
@@ -132,11 +133,13 @@ class _Run:
         self.ranks.once(checkpoints.clear)
         saved = checkpoints.newest()
         refuse_other_spec(saved.state, record.spec)
-        training, retention = self._make(build(record.spec))
+        training, retention = self._make(_built_again(record))
         training.restore(saved.weights, saved.state)
         training.resumed_at.append(training.step)
         keeper = Keeper(folder, training, checkpoints)
-        self.ranks.once(lambda: keeper.reopen(record.environment))
+        self.interruption.defer()
+        with keeper.noting_failure(self.ranks):
+            self.ranks.once(lambda: keeper.reopen(record.environment))
         return self._train(keeper, retention, started)
 
     def _make(self, job: Job) -> tuple[Training, Retention | None]:
@@ -149,7 +152,6 @@ class _Run:
         return Training(job, make_optimizer(job.spec.optimizer, job.model), self.ranks), retention
 
     def _train(self, keeper: Keeper, retention: Retention | None, started: float) -> RunRecord:
-        self.interruption.defer()
         training = keeper.training
         watch = Watch(training, keeper.checkpoints, self.interruption, started=started - training.seconds)
         with keeper.noting_failure(self.ranks), _machine(training):
@@ -160,6 +162,23 @@ class _Run:
             watch.pause()
             self.ranks.once(lambda: keeper.close(outcome))
         return RunRecord.read(keeper.folder)
+
+
+def _built_again(record: RunRecord) -> Job:
+    """The job of a run that goes on; what is not found is looked for from where the run was started.
+
+    Raises:
+        InputError: data, source or network are not as they were.
+    """
+    started = record.environment.get("started_in")
+    try:
+        return build(record.spec)
+    except InputError as error:
+        if started and Path(started) != Path.cwd():
+            error.why = f"{error.why}; relative paths of its spec are from `{started}`, where it was started".lstrip(
+                "; "
+            )
+        raise
 
 
 def _outcome(training: Training, retention: Retention | None, watch: Watch) -> dict[str, Any]:

@@ -71,7 +71,7 @@ class Keeper:
             write_durably(self.folder / METRICS, lines)
         (self.folder / OUTCOME).unlink(missing_ok=True)
         now = self.record.environment
-        if other := [name for name in now if now[name] != before.get(name)]:
+        if other := [name for name in now if now[name] != before.get(name) and name != "started_in"]:
             changed = ", ".join(f"{name} {now[name]} after {before.get(name)}" for name in other)
             told = f"`{self.folder}` goes on under another {changed}: its last bits may differ from an uncut run's"
             warnings.warn(Notice(told), stacklevel=2)
