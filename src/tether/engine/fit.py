@@ -175,9 +175,8 @@ def _built_again(record: RunRecord) -> Job:
         return build(record.spec)
     except InputError as error:
         if started and Path(started) != Path.cwd():
-            error.why = f"{error.why}; relative paths of its spec are from `{started}`, where it was started".lstrip(
-                "; "
-            )
+            whence = f"relative paths of its spec are from `{started}`, where it was started"
+            error.why = f"{error.why}; {whence}" if error.why else whence
         raise
 
 
