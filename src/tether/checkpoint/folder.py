@@ -4,6 +4,7 @@ from pathlib import Path
 
 from tether.checkpoint.within import require_within
 from tether.errors import CheckpointError, UnsafeCheckpoint
+from tether.files import MANIFEST
 from tether.regular import require_regular
 
 WEIGHTS, SPEC, CHECKPOINTS = "model.safetensors", "spec.toml", "checkpoints"
@@ -33,7 +34,7 @@ def require_run(folder: Path) -> None:
     lacking = [name for name in (WEIGHTS, SPEC) if not (folder / name).is_file()]
     if PARTS in names and lacking:
         raise _parts(folder)
-    if lacking == [WEIGHTS] and CHECKPOINTS in names:
+    if lacking == [WEIGHTS] and CHECKPOINTS in names and MANIFEST not in names:
         raise CheckpointError(
             f"the run in `{folder}` has not ended",
             why=f"it has no `{WEIGHTS}` yet",
