@@ -89,6 +89,15 @@ def json_text(value: Any, *, indent: int | None = None) -> str:
     return "".join(c if _is_seen(c) or c == "\n" else _in_json(c) for c in text)
 
 
+def toml_text(text: str) -> str:
+    r"""TOML in which what cannot be seen stands as an escape; TOML has such letters within double quotes only.
+
+    >>> print(toml_text('name = "\u202eabc"'))
+    name = "\u202eabc"
+    """
+    return "".join(c if _is_seen(c) or c == "\n" else _in_toml(c) for c in text)
+
+
 def _spelled(text: str) -> Iterator[str]:
     marks = MARKS  # one at the start would be drawn over what stands before the name
     for letter in text:
@@ -99,6 +108,10 @@ def _spelled(text: str) -> Iterator[str]:
 
 def _in_json(letter: str) -> str:
     return rf"\u{ord(letter):04x}" if ord(letter) < 2**16 else json.dumps(letter)[1:-1]
+
+
+def _in_toml(letter: str) -> str:
+    return rf"\u{ord(letter):04x}" if ord(letter) < 2**16 else rf"\U{ord(letter):08x}"
 
 
 def _is_seen(letter: str) -> bool:

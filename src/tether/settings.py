@@ -10,7 +10,7 @@ from typing import Any
 import tomli_w
 
 from tether.errors import SettingsError
-from tether.escaping import terminal
+from tether.escaping import terminal, toml_text
 from tether.regular import require_regular
 
 MOST_BYTES = 256 * 1024
@@ -195,8 +195,8 @@ def _unbounded(path: Path_, value: Any) -> str:
 
 
 def to_toml(tree: Mapping[str, Any]) -> str:
-    """TOML of a tree; reading it gives an equal one."""
-    return tomli_w.dumps(_plain(tree))
+    """TOML of a tree; reading it gives an equal one, and nothing in it is unseen."""
+    return toml_text(tomli_w.dumps(_plain(tree)))
 
 
 def _plain(value: Any) -> Any:

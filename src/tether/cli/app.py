@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from functools import wraps
 from importlib import import_module
+from io import TextIOWrapper
 from typing import Annotated, Any, TextIO
 
 import typer
@@ -75,7 +76,10 @@ def _run(name: str, arguments: Sequence[str], commands: dict[str, str]) -> int:
 
 
 def main() -> None:
-    """Run the command line of this process."""
+    """Run the command line of this process; a terminal that lacks a letter is shown its escape."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     sys.exit(run(sys.argv[1:], COMMANDS))
 
 
