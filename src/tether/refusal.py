@@ -108,8 +108,9 @@ def _fix(field: Field, path: Path_, typed: Mapping[str, str], *, is_section: boo
     if is_section:
         return f"write [{field.key}] on a line of its own, and its settings below"
     word = typed.get(field.key, "")
-    if word.startswith("--set "):
-        return f"--set '{field.key}={field.example}', or leave it out"
+    flag, space, _ = word.partition(" ")
+    if space:  # --set and --vary take the key too
+        return f"{flag} '{field.key}={field.example}', or leave it out"
     if word:
         return f"{word} {field.example.strip('[]').replace(', ', ',')}, or leave it out"
     where = f" under [{section}]" if section else ""
