@@ -1,0 +1,75 @@
+"""Configuration: what is run under every seed of a study."""
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from tether.settings import dotted
+from tether.spec import FisherSpec, PlanSpec, RunSpec
+from tether.study.axis import value_text
+from tether.study.baselines import Kind
+
+Role = Literal["baseline", "varied"]
+UNSAFE = re.compile(r"[^a-z0-9_]+")
+LONGEST = 32
+SAID = {"preset", "args", "transferred", "new"}
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """One way to train, without a seed.
+
+    Args:
+        name: unlike every other's in its grid.
+        spec: its settings; the seed in it is 0 and means nothing.
+    """
+
+    name: str
+    role: Role
+    kind: Kind
+    spec: RunSpec
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all that it is but its name and role; equal for what would run alike."""
+        return hashlib.sha256(f"{self.kind}\n{self.spec.digest}".encode()).hexdigest()
+
+    def at(self, seed: int) -> RunSpec:
+        """Its spec with a seed, of which the split, the new head and the batches are functions."""
+        return self.spec.model_copy(update={"seed": seed})
+
+    def folder(self, seed: int) -> str:
+        """A name for the folder of a run: lower-case, short, and the same in every grid that has this run."""
+        word = self.kind if self.kind != "fit" else self.spec.plan.preset or "plan"
+        return f"{UNSAFE.sub('-', word.lower())[:LONGEST].strip('-') or 'plan'}-{self.digest[:16]}-seed-{seed}"
+
+
+def named(kind: Kind, spec: RunSpec, context: Mapping[str, Any]) -> str:
+    """A name that says the plan, and of the other settings those that the study varies."""
+    parts = [kind] if kind != "fit" else list(_plan(spec.plan, spec.fisher))
+    return " · ".join([*parts, *(f"{key} {value_text(value)}" for key, value in context.items())])
+
+
+def _plan(plan: PlanSpec, fisher: FisherSpec) -> Iterator[str]:
+    if plan.preset is None:
+        yield f"transferred {value_text(plan.transferred or 'none')}"
+        yield f"new {value_text(plan.new or 'none')}"
+    else:
+        told = ", ".join(f"{name}={value!r}" for name, value in plan.args.items())
+        yield f"{plan.preset}({told})" if told else plan.preset
+    yield from _given("plan", plan.model_dump(exclude_defaults=True, exclude=SAID))
+    yield from _given("fisher", fisher.model_dump(exclude_defaults=True))
+
+
+def _given(section: str, settings: Mapping[str, Any]) -> Iterator[str]:
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from _given(f"{section}.{dotted((key,))}", value)
+        else:
+            yield f"{section}.{dotted((key,))} {_short(value)}"
+
+
+def _short(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) and float(f"{value:g}") == value else value_text(value)
