@@ -94,7 +94,7 @@ def test_a_linear_probe_trains_nothing_and_lp_ft_is_plain_fine_tuning_from_its_h
     probe, plain, stages = (of(found, name) for name in ("linear probe", "none", "lp-ft"))
     assert (probe.kind, probe.spec.probe, probe.spec.plan.preset) == ("linear probe", True, "frozen")
     assert probe.spec == base({"probe": True, "plan.preset": "frozen"})
-    assert stages.spec.replace({"source.head": "random"}) == plain.spec
+    assert stages.spec != plain.spec == stages.spec.replace({"source.head": "random"})
     assert (stages.kind, stages.digest == plain.digest) == ("lp-ft", False)
 
 
@@ -219,6 +219,7 @@ def test_without_a_source_there_are_no_baselines() -> None:
         grid(alone, {"plan": ["none", "l2"]}, range(2))
     assert "--no-baselines" in refusal.value.fix
     assert names(grid(alone, {"plan": ["none", "l2"]}, range(2), baselines=False)) == ["none", "l2"]
+    assert names(grid(alone, {}, range(2), baselines=False)) == ["none"]
     assert names(grid(alone, {"source.path": ["mnist"]}, range(2)))[0] == "scratch"
 
 
@@ -235,6 +236,12 @@ def test_a_folder_is_the_same_in_every_grid_and_unlike_every_other() -> None:
         re.fullmatch(r"[a-z0-9_]+(-[a-z0-9_]+)+-[0-9a-f]{16}-seed-\d+|[a-z0-9_]+-[0-9a-f]{16}-seed-\d+", one)
         for one in folders
     )
+
+
+def test_a_folder_is_short_and_plain_whatever_the_preset_is_called() -> None:
+    for odd in ("CON", "../x", "é" * 300, "a" * 300, "a:b|c"):
+        folder = Configuration(odd, "varied", "fit", base({"plan.preset": odd})).folder(2**32 - 1)
+        assert re.fullmatch(r"[a-z0-9_][a-z0-9_-]{0,31}-[0-9a-f]{16}-seed-4294967295", folder)
 
 
 def test_a_large_grid_is_one_screen() -> None:
