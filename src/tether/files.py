@@ -16,6 +16,23 @@ from tether.errors import CheckpointError, InputError, MachineError, RunExists, 
 
 MANIFEST = "manifest.json"
 DISK_FAILURES = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO})
+WRONG_PLACE = frozenset(
+    getattr(errno, name)
+    for name in [
+        "EACCES",
+        "EBUSY",
+        "EEXIST",
+        "EINVAL",
+        "EISDIR",
+        "ELOOP",
+        "ENAMETOOLONG",
+        "ENOENT",
+        "ENOTDIR",
+        "ENOTEMPTY",
+        "EPERM",
+        "EXDEV",
+    ]
+)
 TAKEN = frozenset({errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR})
 
 
@@ -34,7 +51,7 @@ def write_refusal(error: OSError, path: Path | str) -> TetherError:
     fix: free space or choose another disk, then run again with a new --out
     """
     what = f"`{path}` could not be written: {error.strerror or error}"
-    if error.errno in DISK_FAILURES:
+    if error.errno not in WRONG_PLACE:
         return MachineError(
             what,
             why="the disk failed, not the run; what was written before this file is whole",
@@ -180,7 +197,12 @@ def verify_manifest(folder: Path) -> dict[str, Any]:
         path = folder / name
         if not path.is_file():
             raise CheckpointError(f"`{path}` is missing", why=f"`{folder / MANIFEST}` names it", fix=_OTHER_COPY)
-        if file_digest(path) != digest:
+        try:
+            now = file_digest(path)
+        except OSError as error:
+            why = f"the disk does not give it: {error.strerror or error}"
+            raise CheckpointError(f"`{path}` cannot be read", why=why, fix=_OTHER_COPY) from None
+        if now != digest:
             raise CheckpointError(
                 f"`{path}` differs from what was written",
                 why=f"its SHA-256 is not the one in `{folder / MANIFEST}`",

@@ -55,7 +55,7 @@ class Interruption:
                 why="a run can go on from its first step, and was not there yet",
                 fix="give the same command again",
             )
-        if not self.asked and not self.shared:
+        if not self.asked and not self.shared and signal.SIGINT in self._before:
             # Python would hear the second one only after the step that runs now
             signal.signal(signal.SIGINT, signal.SIG_DFL)
         self.asked = self.asked or number

@@ -119,6 +119,14 @@ def test_none_that_is_whole_is_an_error_that_says_how_to_start_anew(tmp_path: Pa
     assert refusal.value.fix == f"start it anew: tether fit {tmp_path / 'spec.toml'} --out …"
 
 
+def test_a_run_folder_that_is_gone_is_not_made_again(run: Path, tmp_path: Path) -> None:
+    shutil.rmtree(run / "checkpoints")
+    gone = Checkpoints(run / "gone")
+    with pytest.raises(MachineError, match="gone` is gone"):
+        save(gone, 2)
+    assert not (run / "gone").exists()
+
+
 def test_no_pickle_is_written(run: Path) -> None:
     for path in (run / "checkpoints/000001").iterdir():
         head = path.read_bytes()[:9]
@@ -157,6 +165,7 @@ def full() -> None:
 
 
 def calls(tmp_path: Path) -> int:
+    (tmp_path / "counted").mkdir()
     save(Checkpoints(tmp_path / "counted"), 1)
     with at_call(-1, full) as made:
         save(Checkpoints(tmp_path / "counted"), 2)
@@ -172,6 +181,7 @@ def test_a_write_that_fails_anywhere_leaves_a_state_to_go_on_from(tmp_path: Path
 
     for number in range(1, calls(tmp_path) + 1):
         run = tmp_path / str(number)
+        run.mkdir()
         save(Checkpoints(run), 1)
         failed = False
         with at_call(number, fail):
@@ -188,6 +198,7 @@ def test_a_write_that_fails_anywhere_leaves_a_state_to_go_on_from(tmp_path: Path
 def test_a_process_that_stops_anywhere_leaves_a_state_to_go_on_from(tmp_path: Path) -> None:
     for number in range(1, calls(tmp_path) + 1):
         run = tmp_path / str(number)
+        run.mkdir()
         save(Checkpoints(run), 1)
         child = os.fork()
         if child == 0:

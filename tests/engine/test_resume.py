@@ -3,11 +3,13 @@
 import json
 import shutil
 import signal
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from faults.net import Asking
 from tether import RunSpec, fit, resume
@@ -15,7 +17,7 @@ from tether.checkpoint.resolve import load
 from tether.data.images import Images
 from tether.engine.build import build
 from tether.engine.measure import measure
-from tether.errors import CheckpointError, DataError, Interrupted, Notice, RunExists, RunLocked
+from tether.errors import CheckpointError, DataError, InputError, Interrupted, Notice, RunExists, RunLocked
 from tether.files import verify_manifest
 from tether.lock import locked
 
@@ -253,3 +255,71 @@ def test_another_torch_is_told(spec: RunSpec, tmp_path: Path) -> None:
     environment.write_text(json.dumps(json.loads(environment.read_text()) | {"torch": "1.0"}))
     with pytest.warns(Notice, match=r"another torch 2.* after 1\.0: its last bits may differ"):
         resume(tmp_path / "cut", trust_code=True)
+
+
+def test_changed_pictures_of_the_source_are_refused(
+    settings: Settings, source_run: Path, stripes: Callable[..., Path], tmp_path: Path
+) -> None:
+    shutil.copytree(stripes(), tmp_path / "source-data")
+    changes = {"source.path": str(source_run), "source.data": str(tmp_path / "source-data"), "plan.preset": "ewc"}
+    changes |= {"plan.args": {"strength": 1.0}, "checkpoint.every": 1}
+    fit(RunSpec.from_flags(settings(changes)), tmp_path / "run")
+    (tmp_path / "run/manifest.json").unlink()
+    shutil.copy(tmp_path / "source-data/a/01.png", tmp_path / "source-data/a/00.png")
+    with pytest.raises(CheckpointError, match=r"the source's pictures .* were changed"):
+        resume(tmp_path / "run")
+
+
+def test_a_run_that_is_whole_stays_so_where_no_link_can_be_made(
+    spec: RunSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(run: Path) -> bool:
+        raise InputError("`latest` could not be written", why="not yours", fix="–")
+
+    monkeypatch.setattr("tether.engine.keep.link_latest", refused)
+    Asking.ask(0, training=True, call=-1)
+    with pytest.warns(Notice, match="the run is whole; `latest` could not be written"):
+        assert fit(spec, tmp_path / "run").outcome["status"] == "done"
+    verify_manifest(tmp_path / "run")
+
+
+@pytest.mark.parametrize("name", ["environment.json", "outcome.json", "metrics.jsonl"])
+def test_what_is_written_again_hinders_no_resume(spec: RunSpec, whole: Path, tmp_path: Path, name: str) -> None:
+    cut(spec, tmp_path / "cut", call=6)
+    (tmp_path / "cut" / name).write_bytes(b"\0\n{")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Notice)
+        resume(tmp_path / "cut", trust_code=True)
+    assert_same(tmp_path / "cut", whole)
+
+
+@pytest.mark.parametrize("place", [".", "link"])
+def test_a_run_goes_on_by_another_name_of_its_folder(
+    spec: RunSpec, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    cut(spec, tmp_path / "cut", call=2)
+    (tmp_path / "link").symlink_to("cut")
+    monkeypatch.chdir(tmp_path / "cut" if place == "." else tmp_path)
+    resume(place, trust_code=True)
+    assert_same(tmp_path / "cut", whole)
+    assert (tmp_path / "latest").resolve() == tmp_path / "cut"
+
+
+def test_a_disk_that_does_not_give_the_newest_is_survived(spec: RunSpec, whole: Path, tmp_path: Path) -> None:
+    cut(spec, tmp_path / "cut", call=6)
+    newest = max((tmp_path / "cut/checkpoints").iterdir()) / "training.safetensors"
+    newest.unlink()
+    newest.symlink_to("/proc/self/mem")  # reading its start is EIO
+    with pytest.warns(Notice, match="cannot be read, so the checkpoint before it is used"):
+        resume(tmp_path / "cut", trust_code=True)
+    assert_same(tmp_path / "cut", whole)
+
+
+def test_the_threads_of_the_caller_are_as_before(spec: RunSpec, tmp_path: Path) -> None:
+    torch.set_num_threads(2)
+    try:
+        Asking.ask(0, training=True, call=-1)
+        fit(spec, tmp_path / "run")
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)

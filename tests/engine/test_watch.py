@@ -68,12 +68,23 @@ def test_a_signal_is_obeyed_after_a_save(watch: Watch) -> None:
 
 
 def test_after_the_end_a_signal_stops_without_another_save(watch: Watch) -> None:
+    watch.training.epoch, watch.training.step = 3, 9
     watch.end()
-    assert steps(watch) == ["000000"]
+    assert steps(watch) == ["000009"]
     watch.interruption.asked = signal.SIGINT
     with pytest.raises(Interrupted):
         list(over([1, 2], watch))
-    assert steps(watch) == ["000000"]
+    assert steps(watch) == ["000009"]
+
+
+def test_a_state_is_saved_once(watch: Watch) -> None:
+    watch.training.step = 3
+    for _ in range(2):
+        watch.save()
+    assert steps(watch) == ["000003"]
+    watch.training.epoch = 1  # the end of an epoch changes the state, and not the step
+    watch.save()
+    assert steps(watch) == ["000003", "000003-1"]
 
 
 def test_an_evaluation_goes_on_where_nobody_asks(watch: Watch) -> None:

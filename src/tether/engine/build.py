@@ -17,11 +17,12 @@ from tether.data.split import split
 from tether.engine.importance import importance
 from tether.engine.preprocess import check_padding, settle
 from tether.engine.source import read_classes, source_model
-from tether.errors import SettingsError, TetherError
+from tether.errors import MachineError, SettingsError, TetherError
 from tether.escaping import terminal
 from tether.matching.head import Head
 from tether.matching.slots import slots
 from tether.matching.transfer import Transfer, transfer
+from tether.memory import is_out_of_memory
 from tether.models.build import build as build_model
 from tether.models.build import maker
 from tether.params.select import parameters
@@ -240,6 +241,14 @@ def _try(job: Job) -> None:
         except TetherError:
             raise
         except Exception as error:  # another's network may fail in any way
+            if is_out_of_memory(error) and job.spec.train.auto_batch:
+                return  # the first step finds what fits
+            if is_out_of_memory(error):
+                raise MachineError(
+                    f"out of memory before the first step: {str(error).partition(chr(10))[0]}",
+                    why=f"the network and a batch of {job.spec.train.batch_size} do not fit",
+                    fix="a smaller --batch-size or --size, or --auto-batch",
+                ) from error
             raise SettingsError(
                 f"`{name}` cannot take pictures of {' × '.join(map(str, shape[1:]))}: {error}",
                 why=f"it raises {type(error).__name__}",

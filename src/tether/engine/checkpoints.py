@@ -8,11 +8,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from safetensors.torch import load_file, save
+from safetensors.torch import load, save
 from torch import Tensor
 
 from tether.engine.packing import Tree, pack, unpack
-from tether.errors import CheckpointError, Notice
+from tether.errors import CheckpointError, MachineError, Notice
 from tether.files import MANIFEST, staged, verify_manifest, write_durably, write_manifest
 
 CHECKPOINTS, STATE, TRAINING, WEIGHTS = "checkpoints", "state.json", "training.safetensors", "model.safetensors"
@@ -48,6 +48,9 @@ class Checkpoints:
         Raises:
             MachineError: the disk is full, read-only or broken; the checkpoints before it are as they were.
         """
+        if not self.run.is_dir():
+            why = "it was removed or moved while it was written"
+            raise MachineError(f"`{self.run}` is gone", why=why, fix="put it back")
         folder = self._free(step)
         tree, tensors = pack(state)
         with staged(folder) as aside:
@@ -109,8 +112,8 @@ def _read(folder: Path) -> Saved:
     step = verify_manifest(folder).get("step")
     try:
         found = json.loads((folder / STATE).read_text(encoding="utf-8"))
-        state = unpack(found, load_file(folder / TRAINING))
-        return Saved(folder, int(step), load_file(folder / WEIGHTS), state)  # type: ignore[arg-type]
+        state = unpack(found, load((folder / TRAINING).read_bytes()))
+        return Saved(folder, int(step), load((folder / WEIGHTS).read_bytes()), state)  # type: ignore[arg-type]
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise CheckpointError(
             f"`{folder}` cannot be read: {error!r}",

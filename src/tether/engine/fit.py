@@ -1,6 +1,8 @@
 """fit: from a spec to a finished run, and on from where one was cut."""
 
+import json
 import os
+import random
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -8,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from tether.engine.build import Job, build
@@ -28,7 +31,7 @@ from tether.interruption import Interruption
 from tether.lock import locked
 from tether.memory import is_out_of_memory
 from tether.models.trust import require_trusted
-from tether.record import SPEC, RunRecord
+from tether.record import ENVIRONMENT, SPEC, RunRecord
 from tether.spec import RunSpec
 
 
@@ -53,7 +56,7 @@ def fit(spec: RunSpec, out: Path | str | None = None, *, quiet: bool | None = No
     """
     with joined() as ranks, Interruption(shared=ranks.count > 1) as interruption, ExitStack() as held:
         run = _Run(ranks, interruption, held, quiet)
-        folder = ranks.told(Path(out) if out is not None else _named_by_time())
+        folder = _own_place(ranks.told(Path(out) if out is not None else _named_by_time()))
         if ranks.told(os.path.lexists(folder) and not is_empty_folder(folder)):
             return run.again(spec, folder)
         return run.start(spec, folder)
@@ -70,10 +73,11 @@ def resume(folder: Path | str, *, trust_code: bool = False, quiet: bool | None =
         CheckpointError: it has no checkpoint that is whole, or data, source or spec were changed since.
         RunLocked, Diverged, MachineError, Interrupted: see `fit`.
     """
-    record = RunRecord.read(Path(folder))
-    require_trusted(record.spec.model, f"`{Path(folder) / SPEC}`", trust_code=trust_code)
+    folder = _own_place(Path(folder))
+    record = _begun(folder)
+    require_trusted(record.spec.model, f"`{folder / SPEC}`", trust_code=trust_code)
     with joined() as ranks, Interruption(shared=ranks.count > 1) as interruption, ExitStack() as held:
-        return _Run(ranks, interruption, held, quiet).go_on(record, Path(folder))
+        return _Run(ranks, interruption, held, quiet).go_on(record, folder)
 
 
 class _Run:
@@ -81,10 +85,13 @@ class _Run:
 
     def __init__(self, ranks: Ranks, interruption: Interruption, held: ExitStack, quiet: bool | None) -> None:
         self.ranks, self.interruption, self.held, self.quiet = ranks, interruption, held, quiet
+        held.callback(torch.set_num_threads, torch.get_num_threads())
 
     def start(self, spec: RunSpec, folder: Path) -> RunRecord:
         """Make a run folder and train into it."""
         started = time.monotonic()
+        random.seed(spec.seed + self.ranks.rank)  # for networks that draw from these; torch's is seeded by `build`
+        np.random.seed((spec.seed + self.ranks.rank) % 2**32)
         training, retention = self._make(build(spec))
         if training.job.spec.probe:
             training.probed = self.ranks.told(probe(training.job.model, training.job.task))
@@ -103,7 +110,7 @@ class _Run:
         self._hold(folder)
         if (folder / MANIFEST).exists():
             raise exists(folder)
-        record = RunRecord.read(folder)
+        record = _begun(folder)
         settled = record.spec.model_dump()
         open_here = {key: settled[key] for key in ("threads", "device") if getattr(spec, key) is None}
         now = build(spec.model_copy(update=open_here)).spec.model_dump()
@@ -125,7 +132,11 @@ class _Run:
         return self._go_on(record, folder)
 
     def _hold(self, folder: Path) -> None:
-        self.ranks.once(lambda: self.held.enter_context(locked(folder)))
+        try:
+            self.ranks.once(lambda: self.held.enter_context(locked(folder)))
+        except MachineError as error:
+            error.fix = f"make the disk writable, then tether fit --resume {folder}"
+            raise
 
     def _go_on(self, record: RunRecord, folder: Path) -> RunRecord:
         started = time.monotonic()
@@ -149,7 +160,9 @@ class _Run:
         if job.spec.train.auto_batch:
             refuse_to_part(job)
         retention = Retention(job) if job.spec.source and job.spec.source.data else None
-        return Training(job, make_optimizer(job.spec.optimizer, job.model), self.ranks), retention
+        training = Training(job, make_optimizer(job.spec.optimizer, job.model), self.ranks)
+        training.source_data = retention.pictures.digest if retention else None
+        return training, retention
 
     def _train(self, keeper: Keeper, retention: Retention | None, started: float) -> RunRecord:
         training = keeper.training
@@ -161,6 +174,8 @@ class _Run:
             outcome = _outcome(training, retention, watch) | {"seconds": round(watch.seconds, 2)}
             watch.pause()
             self.ranks.once(lambda: keeper.close(outcome))
+        if self.ranks.first:
+            keeper.link()
         return RunRecord.read(keeper.folder)
 
 
@@ -234,6 +249,28 @@ def _differing(there: Mapping[str, Any], here: Mapping[str, Any], at: str = "") 
         elif one != other:
             found.append((f"{at}{key}", one, other))
     return found
+
+
+def _begun(folder: Path) -> RunRecord:
+    """The record of a run; of one that has not ended the spec and where it ran, since the rest is written again.
+
+    Raises:
+        DataError: the folder is no run.
+    """
+    if (folder / MANIFEST).exists() or not (folder / SPEC).is_file():
+        return RunRecord.read(folder)
+    try:
+        environment = json.loads((folder / ENVIRONMENT).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        environment = {}
+    return RunRecord(
+        RunSpec.from_toml(folder / SPEC), environment if isinstance(environment, dict) else {}, folder=folder
+    )
+
+
+def _own_place(folder: Path) -> Path:
+    """The folder by a name of its own: `.`, `..` and a link are names of another."""
+    return folder.resolve() if folder.name in ("", "..") or (folder.is_symlink() and folder.is_dir()) else folder
 
 
 def _named_by_time() -> Path:

@@ -66,15 +66,17 @@ class Keeper:
             MachineError: the disk is full, read-only or broken.
         """
         self._begin(self.folder)
-        lines = "".join(f"{metrics_line(row)}\n" for row in self.training.rows)
-        if lines or (self.folder / METRICS).exists():
-            write_durably(self.folder / METRICS, lines)
+        if self.training.rows or (self.folder / METRICS).exists():
+            write_durably(self.folder / METRICS, self._metrics())
         (self.folder / OUTCOME).unlink(missing_ok=True)
         now = self.record.environment
         if other := [name for name in now if now[name] != before.get(name) and name != "started_in"]:
             changed = ", ".join(f"{name} {now[name]} after {before.get(name)}" for name in other)
             told = f"`{self.folder}` goes on under another {changed}: its last bits may differ from an uncut run's"
             warnings.warn(Notice(told), stacklevel=2)
+
+    def _metrics(self) -> str:
+        return "".join(f"{metrics_line(row)}\n" for row in self.training.rows)
 
     def log(self, row: Mapping[str, Any]) -> None:
         """Add one row to the metrics."""
@@ -99,15 +101,22 @@ class Keeper:
             raise
 
     def close(self, outcome: Mapping[str, Any]) -> None:
-        """Write the model, its card and the outcome; the manifest last, and then the link `latest`."""
+        """Write the model, its card and the outcome, and the manifest last."""
         job, classes = self.job, self.job.task.pictures.classes
         summary = str(job.leash)
         save_model(self.folder, job.model.state_dict(), job.spec, classes, str(job.leash.plan))
         write_durably(self.folder / "tether.txt", summary + "\n")
         write_durably(self.folder / "README.md", card(job.spec, classes, outcome, summary))
         RunRecord(self.record.spec, self.record.environment, (), outcome).write(self.folder)
+        write_durably(self.folder / METRICS, self._metrics())  # its rows were appended, and not synced
         write_manifest(self.folder)
-        link_latest(self.folder)
+
+    def link(self) -> None:
+        """Point `latest` to the run, which has ended and is whole, whatever comes of this."""
+        try:
+            link_latest(self.folder)
+        except TetherError as error:
+            warnings.warn(Notice(f"the run is whole; {error.what}"), stacklevel=2)
 
 
 def _json(path: Path, value: Mapping[str, Any]) -> None:

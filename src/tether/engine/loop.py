@@ -7,7 +7,7 @@ from tether.engine.divergence import refuse_overflow
 from tether.engine.evaluate import score
 from tether.engine.progress import progress
 from tether.engine.training import Row, Sums, Training
-from tether.engine.update import batch_statistics, update
+from tether.engine.update import moves_in_a_pass, update
 from tether.engine.watch import Unwatched, Watched, over
 from tether.errors import Diverged
 
@@ -35,7 +35,7 @@ def train(
                 try:
                     loss = update(training, network, batch)
                 except Diverged:
-                    if not batch_statistics(job.model):  # these have seen the batch already
+                    if not moves_in_a_pass(job.model):  # a buffer has seen the batch already
                         watch.save()
                     raise
                 advance(f"loss {loss:.3f}")

@@ -107,6 +107,14 @@ def joined() -> Iterator[Ranks]:
             ) from None
     try:
         yield Ranks(distributed.get_rank(), distributed.get_world_size())
+    except RuntimeError as error:
+        if not is_lost(error):
+            raise
+        raise MachineError(
+            "another process of this run is gone",
+            why="it has closed its connection: it has failed, was stopped, or was killed",
+            fix="see what it said, then start all again",
+        ) from error
     finally:
         if mine:
             distributed.destroy_process_group()

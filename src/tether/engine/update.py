@@ -96,6 +96,11 @@ def batch_statistics(model: nn.Module) -> list[str]:
     return [name for name, module in model.named_modules() if isinstance(module, _BatchNorm) and module.training]
 
 
+def moves_in_a_pass(model: nn.Module) -> bool:
+    """Whether a pass in training may change a buffer of the model, as running statistics are."""
+    return any(module.training and any(True for _ in module.buffers(recurse=False)) for module in model.modules())
+
+
 def _unshared(network: nn.Module) -> Any:
     """Without taking the mean over processes, which the last part does for all."""
     return network.no_sync() if isinstance(network, DistributedDataParallel) else nullcontext()

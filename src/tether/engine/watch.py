@@ -59,7 +59,7 @@ class Watch:
     ) -> None:
         self.training, self.checkpoints, self.interruption = training, checkpoints, interruption
         self.every = training.job.spec.checkpoint.every
-        self.saved = training.step
+        self.saved = self._place
         self.started, self.cost, self.last = started, 0.0, time.monotonic()
         self.ended = False
 
@@ -71,20 +71,22 @@ class Watch:
     def pause(self) -> None:
         """Save if it is time or a signal has come, and stop in the latter case."""
         asked = self.training.ranks.most(self.interruption.asked or (DUE if self._is_due() else 0))
-        if asked and not self.ended and (asked > DUE or self.saved != self.training.step):
+        if asked and not self.ended:
             self.save()
         if asked > DUE:
             self._stop(int(asked))
 
     def save(self) -> None:
-        """Write a checkpoint of the state as it is."""
+        """Write a checkpoint of the state as it is, unless there is one of this place."""
+        if self.saved == self._place:
+            return
         training, started = self.training, time.monotonic()
         training.seconds = self.seconds
         job, state = training.job, training.state()
         about = metadata(job.spec, job.task.pictures.classes, str(job.leash.plan))
         weights = job.model.state_dict()
         training.ranks.once(lambda: self.checkpoints.save(training.step, weights, state, about))
-        self.saved, self.last = training.step, time.monotonic()
+        self.saved, self.last = self._place, time.monotonic()
         self.cost = self.last - started
 
     def end(self) -> None:
@@ -92,11 +94,15 @@ class Watch:
         self.save()
         self.ended = True
 
+    @property
+    def _place(self) -> tuple[int, int, int]:
+        return self.training.epoch, self.training.batch, self.training.step
+
     def _is_due(self) -> bool:
         if self.ended:
             return False
         if self.every:
-            return self.training.step % self.every == 0 and self.saved != self.training.step
+            return self.training.step % self.every == 0 and self.saved[-1] != self.training.step
         return time.monotonic() - self.last > max(SECONDS, self.cost / SHARE)
 
     def _stop(self, number: int) -> None:

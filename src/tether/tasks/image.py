@@ -88,8 +88,9 @@ class ImageTask:
 
 def still_batches(pictures: Pictures, indices: Int64[np.ndarray, " n"], spec: RunSpec) -> Iterator[Batch]:
     """Pictures in order, prepared as the spec says and not augmented."""
-    for start in range(0, len(indices), EVALUATION_BATCH):
-        chunk = indices[start : start + EVALUATION_BATCH]
+    size = min(EVALUATION_BATCH, 2 * spec.train.batch_size)  # without gradients it takes no more than a step
+    for start in range(0, len(indices), size):
+        chunk = indices[start : start + size]
         images = Images(pictures, chunk, spec.preprocessing)
         yield normalise(images.batch(chunk), *_moments(spec)), torch.from_numpy(pictures.labels[chunk])
 
