@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tether.cli.flags import takes_spec
+from tether.cli.flags import beside_resume, takes_spec
 from tether.errors import SettingsError
 from tether.escaping import printable
 from tether.spec import RunSpec
@@ -33,11 +33,7 @@ def fit(
     tether fit --resume runs/photos
     """
     if resume is not None and (spec is not None or out is not None or print_spec):
-        raise SettingsError(
-            f"`--resume {resume}` stands beside other settings",
-            why="a run goes on as it began, by the spec in its folder",
-            fix=f"tether fit --resume {resume}; or leave --resume out and give a new --out",
-        )
+        raise beside_resume(resume)
     if print_spec and spec is not None:
         typer.echo(spec.to_toml(), nl=False)
         return

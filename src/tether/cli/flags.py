@@ -144,6 +144,15 @@ def _overlap(one: str, other: str) -> bool:
     return one == other or one.startswith(f"{other}.") or other.startswith(f"{one}.")
 
 
+def beside_resume(run: Path) -> SettingsError:
+    """Say that a run which goes on takes no settings."""
+    return SettingsError(
+        f"`--resume {run}` stands beside other settings",
+        why="a run goes on as it began, by the spec in its folder",
+        fix=f"tether fit --resume {run}; or leave --resume out and give a new --out",
+    )
+
+
 def takes_spec(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command that takes a `RunSpec` first the argument SPEC and every flag instead.
 
@@ -159,6 +168,8 @@ def takes_spec(command: Callable[..., None]) -> Callable[..., None]:
         trust_code = values["trust_code"] if asks else values.pop("trust_code")
         path, settings = values.pop("spec"), values.pop("settings") or []
         silent = path is None and not settings and all(_absent(value) for value in flags.values())
+        if values.get("resume") is not None and not silent:
+            raise beside_resume(values["resume"])
         spec = None if may_lack and silent else read_spec(path, flags, settings, trust_code=trust_code)
         command(spec, **values)
 
