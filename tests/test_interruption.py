@@ -11,7 +11,7 @@ from tether.interruption import SIGNALS, Interruption
 @pytest.mark.parametrize("number", SIGNALS)
 def test_before_there_is_something_to_save_a_signal_stops_where_it_arrives(number: int) -> None:
     before = signal.getsignal(number)
-    with pytest.raises(Interrupted, match="before the first step; nothing is written") as stopped, Interruption():
+    with pytest.raises(Interrupted, match="before a step was made; nothing was changed") as stopped, Interruption():
         os.kill(os.getpid(), number)
     assert stopped.value.exit_code == 128 + number
     assert signal.getsignal(number) == before

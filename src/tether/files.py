@@ -81,6 +81,24 @@ def write_durably(path: Path, content: bytes | str) -> None:
         _sync_folder(path.parent)
 
 
+def require_new(path: Path) -> None:
+    """Refuse a place for a new file where something is: a photo, weights, a file of a run, a device.
+
+    Raises:
+        InputError: something is there, or the name cannot be one.
+    """
+    with _refusing(path):
+        try:
+            path.lstat()
+        except FileNotFoundError:
+            return
+    raise InputError(
+        f"`{path}` is there already",
+        why="nothing is written over",
+        fix="give --out a new name, or remove what is there; without --out it is printed",
+    )
+
+
 def append_line(path: Path, line: str) -> None:
     """Add one line to a log; a reader skips a last line that a crash left without its end.
 

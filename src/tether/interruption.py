@@ -51,8 +51,8 @@ class Interruption:
         if not self._deferred:
             raise Interrupted(
                 number,
-                f"stopped by {signal.Signals(number).name} before the first step; nothing is written",
-                why="a run can go on from its first step, and was not there yet",
+                f"stopped by {signal.Signals(number).name} before a step was made; nothing was changed",
+                why="data, source and network were still being read",
                 fix="give the same command again",
             )
         if not self.asked and not self.shared and signal.SIGINT in self._before:

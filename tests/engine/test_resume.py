@@ -73,7 +73,7 @@ def test_a_run_cut_in_an_evaluation_ends_on_the_same_bits(
     """In that before training, in each validation, and in the test."""
     if call == 1:
         Asking.ask(signal.SIGTERM, training=False, call=1)
-        with pytest.raises(Interrupted, match="before the first step"):
+        with pytest.raises(Interrupted, match="before a step was made"):
             fit(spec, tmp_path / "cut")
         assert not (tmp_path / "cut").exists()
         return

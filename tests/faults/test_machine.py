@@ -108,7 +108,7 @@ def test_a_signal_while_a_run_is_made_leaves_nothing(
 ) -> None:
     Asking.ask(signal.SIGTERM, training=False, call=1)
     assert run([*words, "--out", str(tmp_path / "run")], COMMANDS) == 143
-    assert "before the first step; nothing is written" in capsys.readouterr().err
+    assert "before a step was made; nothing was changed" in capsys.readouterr().err
     Asking.ask(0, training=True, call=-1)
     assert not list(tmp_path.iterdir())
 

@@ -38,7 +38,7 @@ def match(
     from tether.cli.words import rename_pair
     from tether.engine.source import read_classes
     from tether.escaping import json_text
-    from tether.files import write_durably
+    from tether.files import require_new, write_durably
     from tether.matching.match import match as find
     from tether.models.build import build
     from tether.spec import ModelSpec
@@ -49,6 +49,8 @@ def match(
             why="tensors are paired by what they are called or by where they stand",
             fix="--by name, or --by order where the names differ and the tensors are the same",
         )
+    if out is not None:
+        require_new(out)
     names = _classes(classes) if classes.isdecimal() else read_classes(classes)
     assert names is not None
     checkpoint = load(source)

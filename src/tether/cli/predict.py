@@ -27,8 +27,10 @@ def predict(
     """
     from tether.engine.predict import predict as classify
     from tether.escaping import cell
-    from tether.files import write_durably
+    from tether.files import require_new, write_durably
 
+    if out is not None:
+        require_new(out)
     text = io.StringIO()
     writer = csv.writer(text, quoting=csv.QUOTE_ALL, lineterminator="\n")
     writer.writerow(["path", "class", "probability"])

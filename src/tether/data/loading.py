@@ -42,6 +42,12 @@ def load(path: str, *, root: str | None = None, skip_bad: bool = False, to_train
     place = _place(path)
     try:
         found = readable(_listed(place, root, skip_bad=skip_bad), skip_bad=skip_bad)
+    except RecursionError:
+        raise DataError(
+            f"the folders in `{terminal(path)}` are nested too deeply to be read",
+            why="pictures lie in class folders, or a few folders below them",
+            fix="move the pictures up, or list them in a table",
+        ) from None
     except OSError as error:
         if error.errno in DISK_FAILURES:
             raise

@@ -26,7 +26,7 @@ from tether.engine.training import Training, refuse_other_spec
 from tether.engine.update import refuse_to_part
 from tether.engine.watch import Watch, over
 from tether.errors import InputError, MachineError, RunExists
-from tether.files import MANIFEST, exists, is_empty_folder
+from tether.files import MANIFEST, exists, is_empty_folder, write_refusal
 from tether.interruption import Interruption
 from tether.lock import locked
 from tether.memory import is_out_of_memory
@@ -270,7 +270,11 @@ def _begun(folder: Path) -> RunRecord:
 
 def _own_place(folder: Path) -> Path:
     """The folder by a name of its own: `.`, `..` and a link are names of another."""
-    return folder.resolve() if folder.name in ("", "..") or (folder.is_symlink() and folder.is_dir()) else folder
+    try:
+        elsewhere = folder.name in ("", "..") or (folder.is_symlink() and folder.is_dir())
+    except OSError as error:
+        raise write_refusal(error, folder) from None
+    return folder.resolve() if elsewhere else folder
 
 
 def _named_by_time() -> Path:

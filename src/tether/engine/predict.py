@@ -7,14 +7,13 @@ from pathlib import Path
 import torch
 
 from tether.data.check import readable
+from tether.data.folder import SUFFIXES
 from tether.data.images import Images, normalise
 from tether.data.pictures import Pictures
 from tether.engine.measure import tell_skipped
 from tether.engine.trained import Trained
 from tether.errors import DataError
 from tether.tasks.image import EVALUATION_BATCH
-
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,14 @@ def _pictures(place: Path) -> list[Path]:
             why="each argument after the run is a picture or a folder of pictures",
             fix="check the path, which is relative to the folder you are in",
         )
-    found = sorted(path for path in place.rglob("*") if path.suffix.lower() in SUFFIXES and _is_shown(path, place))
+    try:
+        found = sorted(path for path in place.rglob("*") if path.suffix.lower() in SUFFIXES and _is_shown(path, place))
+    except (RecursionError, OSError) as error:
+        raise DataError(
+            f"`{place}` cannot be read to its end",
+            why=f"{type(error).__name__}: {error}",
+            fix="give the pictures themselves, or a folder that is nested less deeply",
+        ) from None
     if not found:
         raise DataError(
             f"`{place}` holds no picture",

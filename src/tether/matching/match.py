@@ -131,7 +131,7 @@ def _refuse_sorted(source: Checkpoint) -> None:
         raise MatchError(
             f"`{source.origin}` cannot be paired in order",
             why="a safetensors file keeps its tensors sorted, not in the order of the model they came from",
-            fix="pair by name, with --rename PATTERN REPLACEMENT where the names differ",
+            fix="pair by name, with --rename REGEX=REPLACEMENT where the names differ",
         )
 
 
@@ -208,9 +208,7 @@ def _too_low(found: Match, source: Checkpoint, names: Mapping[str, Slot], head: 
 
 
 def _way_out(found: Match, source: Checkpoint, names: Mapping[str, Slot], head: Head) -> str:
-    rename = (
-        "--rename PATTERN REPLACEMENT where only the names differ, or the variant of the model that the source is of"
-    )
+    rename = "--rename REGEX=REPLACEMENT where only the names differ, or the variant of the model that the source is of"
     if found.coverage >= 0.01:
         rename += f", or --coverage {math.floor(found.coverage * 100) / 100} if no more is meant"
     if found.by == "order":

@@ -62,6 +62,6 @@ def _disagreement(fact: str) -> MatchError:
     return MatchError(
         f"source and model cannot be paired in order: {fact}",
         why="in order, every shape and the last component of every name must agree, one for one",
-        fix="pair by name, with --rename PATTERN REPLACEMENT where the names differ, or give the variant of the model "
+        fix="pair by name, with --rename REGEX=REPLACEMENT where the names differ, or give the variant of the model "
         "that the source was saved from",
     )

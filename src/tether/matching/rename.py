@@ -116,7 +116,7 @@ def _common_prefix(sources: Iterable[str], targets: Iterable[str], *, enough: fl
         raise MatchError(
             f"more than one prefix makes the names agree: {rules}",
             why="which part of the two is meant is not for the matcher to guess",
-            fix="give the one that is meant: --rename PATTERN REPLACEMENT",
+            fix="give the one that is meant: --rename REGEX=REPLACEMENT",
         )
     return next((Rename(*rule, changed=count, found=True) for rule, count in fitting), None)
 
