@@ -16,22 +16,8 @@ from tether.errors import CheckpointError, InputError, MachineError, RunExists, 
 
 MANIFEST = "manifest.json"
 DISK_FAILURES = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO})
-WRONG_PLACE = frozenset(
-    getattr(errno, name)
-    for name in [
-        "EACCES",
-        "EBUSY",
-        "EEXIST",
-        "EINVAL",
-        "EISDIR",
-        "ELOOP",
-        "ENAMETOOLONG",
-        "ENOENT",
-        "ENOTDIR",
-        "ENOTEMPTY",
-        "EPERM",
-        "EXDEV",
-    ]
+WRONG_PLACE = frozenset({errno.EACCES, errno.EBUSY, errno.EEXIST, errno.EINVAL, errno.EISDIR, errno.ELOOP}) | frozenset(
+    {errno.ENAMETOOLONG, errno.ENOENT, errno.ENOTDIR, errno.ENOTEMPTY, errno.EPERM, errno.EXDEV}
 )
 TAKEN = frozenset({errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR})
 

@@ -200,3 +200,13 @@ def test_the_installed_command_is_this_one() -> None:
     assert (done.returncode, done.stdout) == (2, "")
     first, _, last = done.stderr.splitlines()
     assert (first, last) == ("error: there is no option `--versoin`", "fix: did you mean `--version`?")
+
+
+def test_an_output_that_is_full_is_told_as_one() -> None:
+    if not Path("/dev/full").is_char_device():
+        pytest.skip("this system has no /dev/full")
+    tether_command = Path(sys.executable).with_name("tether")
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([tether_command, "--help"], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 3
+    assert done.stderr.splitlines()[0] == "error: what is shown could not be written: No space left on device"

@@ -53,7 +53,7 @@ def test_hidden_and_other_files_are_counted(folder, save) -> None:
     assert len(pictures) == 4
     assert pictures.classes == ("a", "b")
     assert pictures.notes == (
-        "Files left aside, hidden or no pictures: 4.",
+        "Files left aside, hidden or no pictures: 4 (without a suffix 2, .png 1, .txt 1).",
         "Folders left aside, hidden, a system's, or links from within a class: 1, first `.cache`.",
     )
 

@@ -323,3 +323,9 @@ def test_the_threads_of_the_caller_are_as_before(spec: RunSpec, tmp_path: Path) 
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(1)
+
+
+def test_an_ended_run_that_was_damaged_is_not_called_done(whole: Path) -> None:
+    (whole / "outcome.json").write_text('{"status": "done"}')
+    with pytest.raises(CheckpointError, match=r"outcome\.json` differs from what was written"):
+        resume(whole, trust_code=True)

@@ -76,7 +76,7 @@ def test_a_run_that_did_not_end_is_no_model(copy: Path) -> None:
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="there is no source"):
+    with pytest.raises(CheckpointError, match="there is no run folder"):
         Trained.load(tmp_path / "none")
 
 

@@ -132,17 +132,6 @@ def test_what_is_not_finite_stops_before_the_update(
         assert "first of `body.0.weight`" in refusal.value.what
 
 
-def test_the_layer_that_gave_what_is_not_finite_is_named(settings: Settings) -> None:
-    from tether.engine.divergence import first_bad_layer
-
-    class Log(torch.nn.Module):
-        def forward(self, values: torch.Tensor) -> torch.Tensor:
-            return values.log()
-
-    model = torch.nn.Sequential(torch.nn.ReLU(), Log(), torch.nn.Linear(2, 2))
-    assert first_bad_layer(model, -torch.ones(1, 2)) == "1"
-
-
 def test_the_state_before_a_step_that_diverged_is_kept(
     settings: Settings, source_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

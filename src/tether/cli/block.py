@@ -68,8 +68,14 @@ def _usage(error: Any) -> str:
 
 def machine_failure(error: Exception) -> TetherError | None:
     """Say which part of the machine failed, or None where it is not the machine's fault."""
+    if isinstance(error, OSError) and error.errno in DISK_FAILURES and error.filename is None:
+        return MachineError(
+            f"what is shown could not be written: {error.strerror}",
+            why="the place that standard output goes to is full or broken",
+            fix="send it elsewhere",
+        )
     if isinstance(error, OSError) and error.errno in DISK_FAILURES:
-        return write_refusal(error, error.filename or "a file")
+        return write_refusal(error, error.filename)
     if is_out_of_memory(error):
         return MachineError(
             f"out of memory: {str(error).splitlines()[0] if str(error) else type(error).__name__}",

@@ -1,6 +1,7 @@
 """Folder: pictures in class folders, or in class folders below `train`, `validation` and `test`."""
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -10,7 +11,9 @@ from tether.data.pictures import Pictures
 from tether.errors import DataError
 from tether.escaping import terminal
 
-SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+SUFFIXES = frozenset(
+    {".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+)
 SYSTEM = frozenset({"__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found"})
 PART_OF = {
     "train": "train",
@@ -40,7 +43,9 @@ class _Aside:
             "Folders left aside, hidden, a system's, or links from within a class": self.folders,
             "Pictures in folders below their class folder count to the class": self.deeper,
         }
-        files = [f"Files left aside, hidden or no pictures: {len(self.files)}."] if self.files else []
+        ends = Counter(PurePosixPath(name).suffix.lower() or "without a suffix" for name in self.files).most_common(3)
+        listed = ", ".join(f"{terminal(end)} {count}" for end, count in ends)
+        files = [f"Files left aside, hidden or no pictures: {len(self.files)} ({listed})."] if self.files else []
         return files + [
             f"{text}: {len(names)}, first `{terminal(min(names))}`." for text, names in said.items() if names
         ]

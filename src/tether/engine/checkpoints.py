@@ -12,10 +12,11 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from tether.engine.packing import Tree, pack, unpack
+from tether.engine.trained import WEIGHTS, owned
 from tether.errors import CheckpointError, MachineError, Notice
 from tether.files import MANIFEST, staged, verify_manifest, write_durably, write_manifest
 
-CHECKPOINTS, STATE, TRAINING, WEIGHTS = "checkpoints", "state.json", "training.safetensors", "model.safetensors"
+CHECKPOINTS, STATE, TRAINING = "checkpoints", "state.json", "training.safetensors"
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,8 +55,8 @@ class Checkpoints:
         folder = self._free(step)
         tree, tensors = pack(state)
         with staged(folder) as aside:
-            write_durably(aside / WEIGHTS, save(_owned(weights), metadata=dict(metadata)))
-            write_durably(aside / TRAINING, save(_owned(tensors)))
+            write_durably(aside / WEIGHTS, save(owned(weights), metadata=dict(metadata)))
+            write_durably(aside / TRAINING, save(owned(tensors)))
             write_durably(aside / STATE, json.dumps(tree, allow_nan=False) + "\n")
             write_manifest(aside, step=step, serial=1 + max(map(_serial, self._all()), default=0))
         self._rotate(folder)
@@ -113,6 +114,8 @@ def _read(folder: Path) -> Saved:
     try:
         found = json.loads((folder / STATE).read_text(encoding="utf-8"))
         state = unpack(found, load((folder / TRAINING).read_bytes()))
+        if not isinstance(state, dict):
+            raise TypeError(f"its state is a {type(state).__name__}")
         return Saved(folder, int(step), load((folder / WEIGHTS).read_bytes()), state)  # type: ignore[arg-type]
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise CheckpointError(
@@ -128,7 +131,3 @@ def _serial(folder: Path) -> int:
         return int(json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["serial"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return 0
-
-
-def _owned(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}

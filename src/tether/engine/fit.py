@@ -26,7 +26,7 @@ from tether.engine.training import Training, refuse_other_spec
 from tether.engine.update import refuse_to_part
 from tether.engine.watch import Watch, over
 from tether.errors import InputError, MachineError, RunExists
-from tether.files import MANIFEST, exists, is_empty_folder, write_refusal
+from tether.files import MANIFEST, exists, is_empty_folder, verify_manifest, write_refusal
 from tether.interruption import Interruption
 from tether.lock import locked
 from tether.memory import is_out_of_memory
@@ -128,6 +128,7 @@ class _Run:
         if not (folder / MANIFEST).exists():
             self._hold(folder)
         if (folder / MANIFEST).exists():  # it may have ended while this process waited to hold it
+            verify_manifest(folder)
             return RunRecord.read(folder)
         return self._go_on(record, folder)
 

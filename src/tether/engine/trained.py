@@ -1,6 +1,7 @@
 """Trained: a model as a run folder keeps it, with its classes and preprocessing."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,6 +47,12 @@ class Trained:
 
         """
         folder = Path(run)
+        if not folder.is_dir():
+            raise CheckpointError(
+                f"there is no run folder `{folder}`",
+                why="a run is a folder of weights, spec and manifest",
+                fix="give the --out of a finished fit",
+            )
         found = load(folder)
         if found.classes is None or found.preprocessing is None or found.digest is None:
             raise CheckpointError(
@@ -99,7 +106,7 @@ def save_model(folder: Path, state: dict[str, Tensor], spec: RunSpec, classes: t
         MachineError: the disk is full, read-only or broken.
 
     """
-    write_durably(folder / WEIGHTS, save(_owned(state), metadata=metadata(spec, classes, plan)))
+    write_durably(folder / WEIGHTS, save(owned(state), metadata=metadata(spec, classes, plan)))
 
 
 def save_reference(folder: Path, anchor: Anchor) -> None:
@@ -112,5 +119,6 @@ def save_reference(folder: Path, anchor: Anchor) -> None:
     anchor.save(folder / REFERENCE)
 
 
-def _owned(state: dict[str, Tensor]) -> dict[str, Tensor]:
+def owned(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Copies in memory of their own, which a safetensors file can hold."""
     return {name: value.detach().cpu().contiguous().clone() for name, value in state.items()}

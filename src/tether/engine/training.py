@@ -113,15 +113,25 @@ class Training:
         """Go on from a state, to the same bits as if it had never ended.
 
         Raises:
-            CheckpointError: it is of another spec, of other data, of another source, or of another number of processes.
+            CheckpointError: it is of other data, another source or another number of processes, or is no such state.
         """
-        self._refuse_other(state)
+        try:
+            self._refuse_other(state)
+            self._take(weights, state)
+        except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
+            raise CheckpointError(
+                f"the state of this run cannot be taken: {type(error).__name__}: {str(error).partition(chr(10))[0]}",
+                why="its manifest holds, and its content is no state of this network, optimiser and plan",
+                fix="resume with the version of Tether that wrote it, or start anew with another --out",
+            ) from None
+
+    def _take(self, weights: Mapping[str, torch.Tensor], state: Tree) -> None:
         self.job.model.load_state_dict(dict(weights))
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.last_epoch = state["schedule"]["last_epoch"]
         self.job.leash.load_state_dict(state["tether"])
-        for name, value in state["at"].items():
-            setattr(self, name, value)
+        for name in AT:
+            setattr(self, name, state["at"][name])
         self.rows, self.best = state["rows"], Best.of_tree(state["best"])
         own = state["ranks"][self.ranks.rank]
         self.sums = Sums(**own["sums"])
@@ -152,7 +162,7 @@ def refuse_other_spec(state: Tree, spec: RunSpec) -> None:
     Raises:
         CheckpointError: they differ.
     """
-    if state["spec"] != spec.digest:
+    if state.get("spec") != spec.digest:
         raise _changed("its `spec.toml` was changed", "undo the change, or start anew with another --out")
 
 

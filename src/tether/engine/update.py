@@ -25,7 +25,7 @@ def update(training: Training, network: nn.Module, batch: Batch) -> float:
     and all after it.
 
     Raises:
-        Diverged: the loss or a gradient is not finite; weights, optimiser and generators are as before the step.
+        Diverged: the loss or a gradient is not finite; weights, optimiser and torch's generator are as before the step.
     """
     job, before = training.job, torch.get_rng_state()
     while True:
