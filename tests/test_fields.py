@@ -21,7 +21,7 @@ def test_every_setting_has_a_meaning_and_every_leaf_an_example() -> None:
 
 
 def test_words_of_a_type_and_its_range() -> None:
-    assert KNOWN["train.epochs"].takes == "a whole number from 1 to 1,000,000,000"
+    assert KNOWN["train.batch_size"].takes == "a whole number from 1 to 1,000,000,000"
     assert KNOWN["seed"].takes == "a whole number from 0 to 4,294,967,295"
     assert KNOWN["optimizer.lr"].takes == "a number above 0"
     assert KNOWN["plan.scale"].takes == "a number from 0 on"

@@ -80,7 +80,7 @@ def test_a_spec_is_frozen():
         ({"sed": 1}, "there is no setting `sed`\nwhy: .*\nfix: did you mean `seed`"),
         ({"train": {"epoch": 3}}, "there is no setting `train.epoch`\nwhy: .*\nfix: did you mean `epochs`"),
         ({"source": {"path": "a", "renam": []}}, "`source.renam`\nwhy: .*\nfix: did you mean `rename`"),
-        ({"train": {"epochs": 0}}, "`train.epochs` is 0\nwhy: it takes a whole number from 1 to"),
+        ({"train": {"epochs": -1}}, "`train.epochs` is -1\nwhy: it takes a whole number from 0 to"),
         ({"train": {"epochs": "three"}}, "`train.epochs` is 'three'\nwhy: it takes a whole number"),
         ({"seed": -1}, "`seed`"),
         ({"optimizer": {"lr": math.nan}}, "`optimizer.lr`"),

@@ -58,11 +58,18 @@ def _data(spec: "RunSpec") -> Iterator[SettingsError]:
                 why="it is a share of the pictures",
                 fix=f"`{name} = 0.2` under [data]",
             )
-    if data.per_class is not None and data.test != type(data).model_fields["test"].default:
+    if data.per_class is not None and data.fraction is not None:
+        yield SettingsError(
+            f"`data.per_class = {data.per_class}` and `data.fraction = {data.fraction}` exclude each other",
+            why="both say how many training pictures are used",
+            fix="leave out one of the two",
+        )
+    is_rest = data.per_class is not None and data.test_seed is None
+    if is_rest and data.test != type(data).model_fields["test"].default:
         yield SettingsError(
             f"`data.test = {data.test}` has no effect beside `data.per_class = {data.per_class}`",
-            why="with so many training pictures a class, all others are the test set",
-            fix="leave out one of the two",
+            why="with so many training pictures a class, all others are the test set, unless `data.test_seed` is given",
+            fix="leave out one of the two, or give `test_seed`",
         )
     if spec.train.patience is not None and data.validation == 0:
         yield SettingsError(

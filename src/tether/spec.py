@@ -48,7 +48,10 @@ def _finite(value: Any) -> Any:
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Share = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
+Epochs = Annotated[int, Field(ge=0, le=1_000_000_000)]
 Threads = Annotated[int, Field(ge=1, le=4096)]
 Text = Annotated[str, Field(min_length=1)]
 Channel = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
@@ -85,10 +88,14 @@ class SourceSpec(Section):
     exclude: tuple[Text, ...] = Field(default=(), strict=False, description="globs of target parameters that stay new")
     coverage: Fraction = Field(default=0.5, description="least share of the target's values that must transfer")
     classes: Text | None = Field(default=None, description="file of the source's class names, one a line")
-    head: Literal["zero", "random"] = Field(
-        default="zero", description="where the head's new rows start: at zero, or as the network draws them"
+    head: Literal["zero", "random", "probe"] = Field(
+        default="zero",
+        description="where the head starts: new rows at zero or as the network draws them; or all at a linear probe",
     )
     data: Text | None = Field(default=None, description="pictures of the source task, to measure what is kept")
+    unlabelled: Text | None = Field(
+        default=None, description="pictures without labels, to measure how far outputs move from the source's"
+    )
 
 
 class DataSpec(Section):
@@ -101,7 +108,11 @@ class DataSpec(Section):
         description="folder that a table's paths are relative to; the table's own when not given",
     )
     per_class: Count | None = Field(default=None, description="training pictures a class; the rest is the test set")
+    fraction: Share | None = Field(default=None, description="share of each class's training pictures that is used")
     test: Fraction = Field(default=0.2, description="share held out for test where the data has no split of its own")
+    test_seed: Seed | None = Field(
+        default=None, description="draws the test part, so that it is one for all seeds; the run's seed when not given"
+    )
     validation: Fraction | None = Field(
         default=None, description="share of the training pictures; below 10 a class none"
     )
@@ -179,7 +190,9 @@ class OptimizerSpec(Section):
 class TrainSpec(Section):
     """How long, and when to stop."""
 
-    epochs: Count | None = Field(default=None, description="15 when not given, or as many as make 60 steps")
+    epochs: Epochs | None = Field(
+        default=None, description="15 when not given, or as many as make 60 steps; 0 trains nothing"
+    )
     batch_size: Count = Field(default=20, description="pictures a step")
     loss: Text = Field(
         default="Classify()", description='what a batch adds up to, such as "Classify() + 0.5 * LogitDistill()"'
@@ -216,9 +229,7 @@ class RunSpec(Section):
     """
 
     version: Annotated[Literal[1], BeforeValidator(_whole)] = Field(default=1, description="of the spec's format")
-    seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = Field(
-        default=0, description="of the split, a new head, the order, and augmentation"
-    )
+    seed: Seed = Field(default=0, description="of the split, a new head, the order, and augmentation")
     batchnorm: Literal["source", "update"] = Field(
         default="source", description="statistics of transferred layers: as in the source, or updated"
     )

@@ -205,8 +205,8 @@ def test_what_a_shell_took_apart_is_refused_with_its_quotes(setting: str, said: 
 
 def test_an_error_names_the_word_that_was_typed(tmp_path: Path) -> None:
     (tmp_path / "run.toml").write_text(LEAST)
-    with pytest.raises(SettingsError, match=r"^`--epochs` is 0\nwhy: .*\nfix: --epochs 1, or leave it out"):
-        read_spec(tmp_path / "run.toml", {"epochs": 0}, [])
+    with pytest.raises(SettingsError, match=r"^`--epochs` is -1\nwhy: .*\nfix: --epochs 1, or leave it out"):
+        read_spec(tmp_path / "run.toml", {"epochs": -1}, [])
     with pytest.raises(SettingsError, match=r"^`--mean`, item 2, is nan"):
         read_spec(tmp_path / "run.toml", {"mean": "0.5,nan"}, [])
     with pytest.raises(SettingsError, match=r"^`--set train.patience` is 'x'\nwhy: .*\nfix: --set 'train.patience=1'"):

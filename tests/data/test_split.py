@@ -118,6 +118,43 @@ def test_per_class_beside_a_test_of_its_own_leaves_the_rest_out() -> None:
     assert found.notes[1] == "Training pictures left out by per_class = 8: 22."
 
 
+@pytest.mark.parametrize("settings", [{}, {"per_class": 8}, {"fraction": 0.5}, {"per_class": 12, "test": 0.4}])
+def test_a_test_seed_draws_one_test_part_for_all_seeds(settings: dict) -> None:
+    pictures = labelled(30, 40)
+    found = [split(pictures, spec(test_seed=3, **settings), seed) for seed in range(5)]
+    tested = split(pictures, spec(test=settings.get("test", 0.2)), 3).test
+    for one in found:
+        np.testing.assert_array_equal(one.test, tested)
+        assert not set(one.test) & {*one.train, *one.validation}
+    drawn = {one.train.tobytes() for one in found}
+    assert len(drawn) == 5
+    if "per_class" in settings:
+        assert counts(pictures, np.concatenate([found[0].train, found[0].validation])) == [settings["per_class"]] * 2
+        assert any("left out by per_class" in note for note in found[0].notes)
+
+
+def test_a_fraction_takes_its_share_of_every_class_within_larger_ones() -> None:
+    pictures = labelled(50, 25)
+    few, more, whole = (split(pictures, spec(fraction=f, validation=0), 7) for f in (0.1, 0.5, 1.0))
+    assert counts(pictures, few.train) == [4, 2]
+    assert counts(pictures, more.train) == [20, 10]
+    assert set(few.train) < set(more.train) < set(whole.train)
+    np.testing.assert_array_equal(few.test, whole.test)
+    np.testing.assert_array_equal(whole.train, split(pictures, spec(validation=0), 7).train)
+    assert "Training pictures left out by fraction = 0.1: 54." in few.notes
+
+
+def test_a_fraction_leaves_one_of_each_class() -> None:
+    assert counts(labelled(50, 3), split(labelled(50, 3), spec(fraction=0.01, validation=0), 0).train) == [1, 1]
+
+
+def test_a_fraction_of_a_train_part_of_its_own() -> None:
+    pictures = parted(train=(8, 30), test=(5, 4))
+    found = split(pictures, spec(fraction=0.5, validation=0), 0)
+    assert counts(pictures, found.train) == [4, 15]
+    assert counts(pictures, found.test) == [5, 4]
+
+
 def test_train_and_validation_of_its_own_still_need_a_test() -> None:
     pictures = parted(train=(20, 30), validation=(3, 2))
     found = split(pictures, spec(), 0)

@@ -131,7 +131,7 @@ KEYS = [
         "`data.path` must be given",
         "--data",
     ),
-    from_file("two wrong values", spelled({"seed": "-1", "train.epochs": "0"}), "(and 1 more)"),
+    from_file("two wrong values", spelled({"seed": "-1", "train.epochs": "-1"}), "(and 1 more)"),
     from_file(
         "an item of a list that is none of it",
         spelled({"preprocessing.mean": '[0.5, "x"]'}),
@@ -235,8 +235,8 @@ CONTRADICTIONS = [
 
 def with_flags() -> Iterator[Case]:
     for flag, value, key in (
-        ("--epochs", "0", "it takes a whole number from 1"),
-        ("--epochs", "-3", "it takes a whole number from 1"),
+        ("--batch-size", "0", "it takes a whole number from 1"),
+        ("--epochs", "-3", "it takes a whole number from 0"),
         ("--lr", "0", "it takes a number above 0"),
         ("--lr", "nan", "it takes a number above 0"),
         ("--lr", "inf", "it takes a number above 0"),

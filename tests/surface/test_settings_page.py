@@ -23,7 +23,7 @@ def test_the_page_is_current() -> None:
 def test_every_setting_is_on_it() -> None:
     for section, field in RunSpec.model_fields.items():
         assert f"`{section}`" in PAGE or f"### [{section}]" in PAGE, field
-    assert "| `epochs` | a whole number from 1 to 1,000,000,000 | – | 15 when not given" in PAGE
+    assert "| `epochs` | a whole number from 0 to 1,000,000,000 | – | 15 when not given" in PAGE
 
 
 @pytest.mark.parametrize("words", COMMANDS_SHOWN)

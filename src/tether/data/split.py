@@ -46,7 +46,9 @@ def split(pictures: Pictures, spec: DataSpec, seed: int) -> Split:
 
     The pictures of a class queue in the order of the SHA-256 of the seed and their names. Test takes the first ones,
     training the last, and validation the very last of these. So every machine splits alike, the training pictures of a
-    smaller `per_class` are among those of a larger one, and a picture added or left out moves no other.
+    smaller `per_class` or `fraction` are among those of a larger one, and a picture added or left out moves no other.
+    With `test_seed` the test part is drawn first, in the order of that seed, and `per_class` leaves out what it does
+    not take instead of testing on it.
 
     Raises:
         DataError: a class has too few pictures; the message names it.
@@ -70,13 +72,14 @@ def split(pictures: Pictures, spec: DataSpec, seed: int) -> Split:
                 why="it is a share of the pictures",
                 fix="give a share below 1",
             )
-    queues = _queues(pictures, pictures.own("train"), seed)
-    training, test, test_notes = _tested(pictures, spec, queues)
+    pool, test, test_notes = _tested(pictures, spec, seed)
+    training, drawn_notes = _drawn(pictures, spec, pool)
     train, validation, notes = _validated(pictures, spec, training)
     parts = {"train": _gathered(train), "validation": validation, "test": test}
     notes = [
         *pictures.told,
         *test_notes,
+        *drawn_notes,
         *notes,
         *_untested(pictures, test),
         *(duplicates(pictures, parts) if pictures.seen else []),
@@ -89,24 +92,39 @@ Queues = list[Int64[np.ndarray, " n"]]
 Cut = tuple[Queues, Int64[np.ndarray, " m"], list[str]]
 
 
-def _tested(pictures: Pictures, spec: DataSpec, queues: Queues) -> Cut:
-    """Return the training pictures by class, the test pictures, and notes."""
-    own = pictures.own("test")
-    if spec.per_class is not None:
-        _need(pictures, queues, spec.per_class + (not len(own)), f"per_class = {spec.per_class}")
-        training = [queue[-spec.per_class :] for queue in queues]
-    elif len(own):
-        training = queues
+def _tested(pictures: Pictures, spec: DataSpec, seed: int) -> Cut:
+    """Return the pictures to train on by class, in the order of the seed, the test pictures, and notes."""
+    own, trainable = pictures.own("test"), pictures.own("train")
+    queues = _queues(pictures, trainable, seed)
+    if len(own):
+        return queues, own, ["The test part is the data's own."]
+    if spec.per_class is not None and spec.test_seed is None:
+        _need(pictures, queues, spec.per_class + 1, f"per_class = {spec.per_class}")
+        cuts = [len(queue) - spec.per_class for queue in queues]
     else:
+        queues = queues if spec.test_seed is None else _queues(pictures, trainable, spec.test_seed)
         _need(pictures, queues, 2 if spec.test else 1, f"test = {spec.test}")
-        training = [queue[_share(len(queue), spec.test) :] for queue in queues]
-    rest = _gathered(queue[: len(queue) - len(kept)] for queue, kept in zip(queues, training, strict=True))
-    if not len(own):
-        return training, rest, [] if len(rest) else ["No test part: data.test is 0."]
-    notes = ["The test part is the data's own."]
-    if len(rest):
-        notes.append(f"Training pictures left out by per_class = {spec.per_class}: {len(rest):,}.")
-    return training, own, notes
+        cuts = [_share(len(queue), spec.test) for queue in queues]
+    test = _gathered(queue[:cut] for queue, cut in zip(queues, cuts, strict=True))
+    pool = [queue[cut:] for queue, cut in zip(queues, cuts, strict=True)]
+    if spec.test_seed is not None:
+        pool = _queues(pictures, _gathered(pool), seed)
+    return pool, test, [] if len(test) else ["No test part: data.test is 0."]
+
+
+def _drawn(pictures: Pictures, spec: DataSpec, pool: Queues) -> tuple[Queues, list[str]]:
+    """Return those of the pictures to train on that are used, by class, and a note of the others."""
+    if spec.per_class is not None:
+        setting, counts = f"per_class = {spec.per_class}", [spec.per_class] * len(pool)
+        _need(pictures, pool, spec.per_class, setting)
+    elif spec.fraction is not None:
+        setting = f"fraction = {spec.fraction}"
+        counts = [max(1, floor(len(queue) * spec.fraction + 0.5)) for queue in pool]
+    else:
+        return pool, []
+    left = sum(len(queue) for queue in pool) - sum(counts)
+    notes = [f"Training pictures left out by {setting}: {left:,}."] if left else []
+    return [queue[-count:] for queue, count in zip(pool, counts, strict=True)], notes
 
 
 def _untested(pictures: Pictures, test: Int64[np.ndarray, " test"]) -> list[str]:
