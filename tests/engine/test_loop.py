@@ -3,12 +3,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 from sklearn.metrics import accuracy_score, log_loss
 
 from tether import RunSpec, fit
+from tether.answers import Answers
 from tether.data import pictures as files
 from tether.engine.best import Best
 from tether.engine.build import build
@@ -18,6 +20,7 @@ from tether.engine.optimise import make_optimizer
 from tether.engine.training import Training
 from tether.errors import Diverged, RunExists
 from tether.files import verify_manifest
+from tether.scores import Scores
 
 Settings = Callable[..., dict[str, Any]]
 Tuned = Callable[..., RunSpec]
@@ -197,12 +200,10 @@ def test_the_loss_and_accuracy_of_an_epoch_are_means_over_its_pictures(
 
 
 def test_a_tie_on_accuracy_goes_to_the_more_likely_and_then_to_the_earlier(settings: Settings) -> None:
-    from tether.engine.evaluate import Scores
-
     job = build(RunSpec.from_flags(settings()))
-    labels, best = torch.tensor([0, 1]), Best()
+    labels, best = np.array([0, 1]), Best()
     for sure in (1.0, 3.0, 2.0, 3.0):
-        best.offer(job.model, Scores.of(torch.tensor([[sure, 0.0], [0.0, sure]]), labels))
+        best.offer(job.model, Scores.of(Answers.of(sure * np.eye(2), labels)))
     assert (best.epoch, best.epochs) == (2, 4)
 
 

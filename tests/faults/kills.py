@@ -28,8 +28,9 @@ import torch
 from PIL import Image
 
 from tether import RunSpec
-from tether.engine.evaluate import Scores
+from tether.answers import Answers
 from tether.engine.fit import fit, resume
+from tether.scores import Scores
 
 KILLED = -signal.SIGKILL
 MOST_KILLS = 4
@@ -100,7 +101,7 @@ def main(kills: int, seed: int, ranks: int) -> Tally:
     tally, draw = Tally(), random.Random(seed)
     torch.set_num_threads(1)
     # what these import is loaded once, for all that are forked
-    Scores.of(torch.eye(2), torch.tensor([0, 1]))
+    Scores.of(Answers.of(np.eye(2), np.array([0, 1])))
     torch.optim.AdamW([torch.zeros(1)])
     with tempfile.TemporaryDirectory() as scratch:
         data = pictures(Path(scratch) / "data")

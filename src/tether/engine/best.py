@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from tether.engine.evaluate import Scores
+from tether.scores import Scores
 
 
 @dataclass

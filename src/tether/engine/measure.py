@@ -10,10 +10,11 @@ from jaxtyping import Int64
 
 from tether.data.loading import load as load_pictures
 from tether.data.pictures import Pictures
-from tether.engine.evaluate import Scores, score
+from tether.engine.evaluate import score
 from tether.engine.trained import Trained
 from tether.errors import DataError, Notice
 from tether.escaping import terminal
+from tether.scores import Scores
 from tether.tasks.image import still_batches
 
 

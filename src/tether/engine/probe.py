@@ -8,8 +8,9 @@ import torch
 from jaxtyping import Float32, Int64
 from torch import Tensor, nn
 
-from tether.engine.evaluate import Scores
+from tether.answers import Answers
 from tether.models.build import classifier_name
+from tether.scores import Scores
 from tether.tasks.image import Batch, ImageTask
 
 STRENGTHS = (0.01, 0.1, 1.0, 10.0)
@@ -54,8 +55,8 @@ def probe(model: nn.Module, task: ImageTask) -> dict[str, Any]:
     outcome: dict[str, Any] = {"C": chosen, "chosen_on_validation": bool(len(task.split.validation))}
     if len(task.split.test):
         features, labels = features_of(model, task.still("test"))
-        logits = torch.from_numpy(head.predict_proba(features)).clamp_min(LEAST).log()
-        outcome |= Scores.of(logits, torch.from_numpy(labels)).to_json()
+        logits = np.log(np.maximum(head.predict_proba(features), LEAST))
+        outcome |= Scores.of(Answers.of(logits, labels)).to_json()
     return outcome
 
 
