@@ -42,10 +42,13 @@ def of(found: Grid, name: str) -> Configuration:
 def test_the_issues_own_study() -> None:
     found = grid(base(), {"plan": ["none", "l2", "differential_l2", "l2_sp"], "plan.scale": [0.1, 1, 10]}, range(10))
     scaled = [f"{plan} · plan.scale {scale}" for plan in ("l2", "differential_l2", "l2_sp") for scale in ("0.1", "10")]
-    assert names(found) == [*NAMES, *scaled]
-    assert [one.role for one in found.configurations] == ["baseline"] * 7 + ["varied"] * 6
+    assert sorted(names(found)) == sorted([*NAMES, *scaled])
+    assert {one.role for one in found.configurations} == {"baseline"}, "every method is tuned as much as the baselines"
     assert found.dropped == {"plan.scale": ("none",)}
-    assert found.merged == {"none": 3, "l2": 1, "differential_l2": 1, "l2_sp": 1}
+    assert found.merged["none"] == 3
+    assert {one.method for one in found.configurations} == {*NAMES}
+    candidates = [one.settings for one in found.configurations if one.method == "l2_sp"]
+    assert candidates == [{"plan.scale": scale} for scale in (0.1, 1, 10)]
     assert len(list(found.runs())) == 130
     assert str(found).startswith("13 configurations × 10 seeds = 130 runs\n  baseline  scratch\n")
     assert "\ndropped plan.scale: not of none\n" in str(found)
@@ -72,18 +75,48 @@ def test_baselines_are_at_the_strengths_of_their_papers_whatever_the_specs_plan(
 
 
 def test_baselines_are_there_in_every_setting_that_is_not_of_the_plan() -> None:
-    found = grid(base(), {"plan.scale": [1, 10], "optimizer.lr": [1e-4, 3e-4]}, range(2))
+    found = grid(base(), {"plan": ["l2_sp(alpha=1)"], "optimizer.lr": [1e-4, 3e-4]}, range(2))
     rates = [f" · optimizer.lr {rate}" for rate in ("0.0001", "0.0003")]
     baselines = [one.name for one in found.configurations if one.role == "baseline"]
     expected = [f"{name}{rate}" for rate in rates for name in NAMES if name != "linear probe"]
     assert sorted(baselines) == sorted([*expected, "linear probe"])
-    assert found.dropped == {"optimizer.lr": ("linear probe",)}
+    assert not found.dropped
+
+
+def test_every_method_with_a_strength_is_tuned_over_the_same_scales() -> None:
+    found = grid(base(), {"plan": ["l1_sp(alpha=1)"], "plan.scale": [0.1, 10]}, range(2))
+    tuned = {
+        name: [one.settings["plan.scale"] for one in found.configurations if one.method == name]
+        for name in ("l1_sp", "l2", "differential_l2", "l2_sp")
+    }
+    assert set(map(tuple, tuned.values())) == {(0.1, 10)}
+
+
+def test_what_is_learnt_from_what_is_told_apart_and_how_is_chosen() -> None:
+    vary = {"plan": ["l2_sp"], "data.per_class": [2, 5], "optimizer.lr": [1e-3, 1e-4], "data.augment": ["none"]}
+    found = grid(base(), vary, range(2), baselines=False)
+    assert [one.condition["data.per_class"] for one in found.configurations] == [2, 2, 5, 5]
+    assert {tuple(one.settings) for one in found.configurations} == {("optimizer.lr", "data.augment")}
+    assert {one.method for one in found.configurations} == {"l2_sp"}
+
+
+def test_a_run_from_scratch_stands_beside_each_source() -> None:
+    found = grid(base(), {"source.path": ["mnist", "other.pth"]}, range(2))
+    scratches = [one for one in found.configurations if one.kind == "scratch"]
+    assert [one.source.path for one in scratches if one.source] == ["mnist", "other.pth"]
+    assert all(one.spec.source is None for one in scratches)
+    assert len({one.folder(0) for one in scratches}) == len({one.name for one in scratches}) == 2
+
+
+def test_all_seeds_have_the_same_test_part() -> None:
+    assert all(one.spec.data.test_seed == 0 for one in grid(base(), {}, range(2)).configurations)
+    assert grid(base({"data.test_seed": 4}), {}, range(2)).configurations[0].spec.data.test_seed == 4
 
 
 def test_a_run_from_scratch_has_no_source_nor_what_needs_one() -> None:
     on = {"probe": True, "train.loss": "Classify() + LogitDistill()", "fisher.kind": "sampled", "batchnorm": "update"}
     spec = of(grid(base(on), {"source.coverage": [0.1, 0.2]}, [0]), "scratch").spec
-    assert spec == base().model_copy(update={"source": None, "plan": spec.plan})
+    assert spec == base({"data.test_seed": 0}).model_copy(update={"source": None, "plan": spec.plan})
     assert spec.plan.preset == "none"
     kept = of(grid(base({"train.loss": "Classify(label_smoothing=0.1)"}), {}, [0]), "scratch").spec
     assert kept.train.loss == "Classify(label_smoothing=0.1)"
@@ -92,10 +125,22 @@ def test_a_run_from_scratch_has_no_source_nor_what_needs_one() -> None:
 def test_a_linear_probe_trains_nothing_and_lp_ft_is_plain_fine_tuning_from_its_head() -> None:
     found = grid(base({"optimizer.lr": 0.1, "train.epochs": 2, "source.head": "random"}), {}, [0])
     probe, plain, stages = (of(found, name) for name in ("linear probe", "none", "lp-ft"))
-    assert (probe.kind, probe.spec.probe, probe.spec.plan.preset) == ("linear probe", True, "frozen")
-    assert probe.spec == base({"probe": True, "plan.preset": "frozen"})
-    assert stages.spec != plain.spec == stages.spec.replace({"source.head": "random"})
+    alone = {"source.head": "probe", "train.epochs": 0, "plan.preset": "frozen", "data.test_seed": 0}
+    assert (probe.kind, probe.spec) == ("linear probe", base(alone))
+    assert stages.spec == plain.spec.replace({"source.head": "probe"})
     assert (stages.kind, stages.digest == plain.digest) == ("lp-ft", False)
+
+
+def test_a_varied_head_makes_the_baselines_that_it_amounts_to() -> None:
+    found = grid(base(), {"plan": ["none", "l2_sp"], "source.head": ["zero", "probe"]}, range(2))
+    started = [f"{name} · source.head zero" for name in ("none", "l2", "differential_l2", "l2_sp")]
+    assert sorted(names(found)) == sorted(["scratch", "linear probe", *started, "lp-ft", "l2_sp · source.head probe"])
+    assert of(found, "l2_sp · source.head probe").method == "l2_sp"
+
+
+def test_plain_fine_tuning_does_not_start_at_a_probe() -> None:
+    found = grid(base({"source.head": "probe"}), {"plan": ["l2_sp"]}, range(2))
+    assert of(found, "none").spec.source == base().source
 
 
 def test_an_axis_that_a_plan_lacks_is_dropped_for_it() -> None:
@@ -220,7 +265,7 @@ def test_without_a_source_there_are_no_baselines() -> None:
     assert "--no-baselines" in refusal.value.fix
     assert names(grid(alone, {"plan": ["none", "l2"]}, range(2), baselines=False)) == ["none", "l2"]
     assert names(grid(alone, {}, range(2), baselines=False)) == ["none"]
-    assert names(grid(alone, {"source.path": ["mnist"]}, range(2)))[0] == "scratch"
+    assert names(grid(alone, {"source.path": ["mnist"]}, range(2)))[0] == "scratch · source.path mnist"
 
 
 def test_a_folder_is_the_same_in_every_grid_and_unlike_every_other() -> None:
@@ -240,7 +285,7 @@ def test_a_folder_is_the_same_in_every_grid_and_unlike_every_other() -> None:
 
 def test_a_folder_is_short_and_plain_whatever_the_preset_is_called() -> None:
     for odd in ("CON", "../x", "é" * 300, "a" * 300, "a:b|c"):
-        folder = Configuration(odd, "varied", "fit", base({"plan.preset": odd})).folder(2**32 - 1)
+        folder = Configuration(odd, odd, "varied", "fit", base({"plan.preset": odd})).folder(2**32 - 1)
         assert re.fullmatch(r"[a-z0-9_][a-z0-9_-]{0,31}-[0-9a-f]{16}-seed-4294967295", folder)
 
 
@@ -285,11 +330,10 @@ def test_any_grid_names_each_configuration_once_and_says_what_it_runs(
         return
     for key in ("name", "digest"):
         assert len({getattr(one, key) for one in found.configurations}) == len(found.configurations)
-    total = len(found.configurations) + sum(found.merged.values())
-    contexts = {
-        tuple((key, point[key]) for key in sorted(point) if not key.startswith(("plan", "fisher"))) for point in points
-    }
-    assert total == max(1, len(points)) + 7 * beside * max(1, len(contexts))
+    varied = [one for one in found.configurations if one.role == "varied"]
+    assert len(varied) + sum(found.merged.values()) == max(1, len(points))
+    if beside:
+        assert {*NAMES} <= {one.method for one in found.configurations}
 
 
 def test_a_grid_is_made_without_torch() -> None:

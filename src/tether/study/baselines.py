@@ -1,11 +1,12 @@
 """Baselines: what every study sets its penalties beside, and what of a spec each has no use for."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from tether.errors import SettingsError
-from tether.spec import RunSpec
+from tether.settings import with_settings
+from tether.spec import RunSpec, SourceSpec, TrainSpec
 from tether.study.known import PRESETS, has_strength, is_taught, weighs
 
 Kind = Literal["fit", "scratch", "linear probe", "lp-ft"]
@@ -16,27 +17,28 @@ class Baseline:
     """A way to train that a study always has.
 
     Args:
-        kind: `fit` is a run of the spec as it stands. `scratch` is one without a source: what preprocessing the source
-            would say is settled with the source first, so that all see the same pictures. `linear probe` trains
-            nothing, and its outcome is the probe of the network as transferred. `lp-ft` fits the probe, puts it in the
-            place of the head, and fine-tunes from there as the spec says (Kumar et al., 2022).
-        preset: its plan, at the strengths of its paper.
+        kind: `scratch` is a run without a source. `linear probe` trains nothing, with the probe of the network as
+            transferred for its head. `lp-ft` fine-tunes from that head (Kumar et al., 2022).
+        preset: its plan, with the arguments of its paper.
+        settings: what else of the spec it sets.
     """
 
     kind: Kind
     preset: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 BASELINES = (
     Baseline("scratch", "none"),
-    Baseline("linear probe", "frozen"),
+    Baseline("linear probe", "frozen", {"source.head": "probe", "train.epochs": 0}),
     Baseline("fit", "none"),  # plain fine-tuning
     Baseline("fit", "l2"),
     Baseline("fit", "differential_l2"),  # the article's
     Baseline("fit", "l2_sp"),
-    Baseline("lp-ft", "none"),
+    Baseline("lp-ft", "none", {"source.head": "probe"}),
 )
-NO_TRAINING = ("optimizer", "train", "checkpoint", "batchnorm", "data.augment", "source.head")
+OF_TRAINING = tuple(f"train.{name}" for name in TrainSpec.model_fields)
+NO_TRAINING = ("optimizer", *OF_TRAINING, "checkpoint", "batchnorm", "data.augment")
 
 
 def baseline_spec(spec: RunSpec, baseline: Baseline) -> RunSpec:
@@ -51,19 +53,34 @@ def baseline_spec(spec: RunSpec, baseline: Baseline) -> RunSpec:
             why="all but one of them start from what it knows",
             fix="--source …, or --no-baselines",
         )
-    tree = spec.model_dump(exclude_none=True) | {"plan": {"preset": baseline.preset}}
+    plan = {"plan": {"preset": baseline.preset, "scale": spec.plan.scale}}
+    tree = with_settings(spec.model_dump(exclude_none=True) | plan, baseline.settings)
+    if baseline.kind == "fit" and spec.source.head == "probe":
+        _unset(tree, "source.head")
+    if baseline.kind == "scratch":
+        del tree["source"]
+        tree["probe"] = False
     return RunSpec.parse(tree)
+
+
+def kind_of(spec: RunSpec) -> Kind:
+    """What a spec amounts to; one without a source is a fit, unless it stands beside others that have one."""
+    if spec.source is None or spec.source.head != "probe":
+        return "fit"
+    if spec.train.epochs == 0 and spec.plan.preset == "frozen":
+        return "linear probe"
+    return "lp-ft" if spec.plan.preset == "none" else "fit"
 
 
 def idle(spec: RunSpec, kind: Kind) -> Iterator[str]:
     """The keys, of settings and of whole sections, that change nothing in a run of that spec and kind."""
     if kind == "scratch":
-        yield "source"
+        yield from (f"source.{name}" for name in SourceSpec.model_fields if name != "path")
     if kind in ("scratch", "linear probe"):
         yield "probe"
     if kind == "linear probe":
         yield from NO_TRAINING
-    if kind == "lp-ft":
+    if kind in ("linear probe", "lp-ft"):
         yield "source.head"
     if kind == "scratch" or spec.source is None:
         yield "batchnorm"
@@ -85,9 +102,8 @@ def canonical(spec: RunSpec, kind: Kind) -> RunSpec:
         _unset(tree, key)
     if kind == "scratch" and is_taught(spec.train.loss):
         _unset(tree, "train.loss")
-    if kind == "linear probe":
-        tree["probe"] = True
-    return RunSpec.parse(tree)
+    settings = next((one.settings for one in BASELINES if one.kind == kind), {})
+    return RunSpec.parse(with_settings(tree, settings))
 
 
 def _unset(tree: dict[str, Any], key: str) -> None:

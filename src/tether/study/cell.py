@@ -16,6 +16,7 @@ from tether.words import plan_words
 
 WHOLE_PLAN = ("plan.preset", "plan.args", "plan.transferred", "plan.new")
 OF_PLAN = ("plan", "fisher")
+SCALE = "plan.scale"
 MOST_RUNS = 100_000
 
 
@@ -27,8 +28,14 @@ class Cell:
 
     @property
     def context(self) -> "Cell":
+        """What of it a baseline takes: all that is not of the plan, and how much every strength is multiplied by."""
+        scale = {key: value for key, value in self.settings.items() if key == SCALE}
+        return Cell(self.beside_plan | scale)
+
+    @property
+    def beside_plan(self) -> dict[str, Any]:
         """What of it is not of the plan."""
-        return Cell({key: value for key, value in self.settings.items() if key.split(".")[0] not in OF_PLAN})
+        return {key: value for key, value in self.settings.items() if key.split(".")[0] not in OF_PLAN}
 
     def changed(self, base: RunSpec) -> tuple[RunSpec, tuple[str, ...]]:
         """The spec with its settings, and those keys of its that are arguments which its preset lacks.

@@ -3,17 +3,18 @@
 import hashlib
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from tether.settings import dotted
-from tether.spec import FisherSpec, PlanSpec, RunSpec
+from tether.spec import FisherSpec, PlanSpec, RunSpec, SourceSpec
 from tether.study.axis import value_text
 from tether.study.baselines import Kind
 
 Role = Literal["baseline", "varied"]
 UNSAFE = re.compile(r"[^a-z0-9_]+")
 LONGEST = 32
+HOW = ("data.augment", "data.validation", "source.head")
 SAID = {"preset", "args", "transferred", "new"}
 
 
@@ -23,18 +24,27 @@ class Configuration:
 
     Args:
         name: unlike every other's in its grid.
+        method: what it is a candidate of: its preset, its expressions, or its kind.
         spec: its settings; the seed in it is 0 and means nothing.
+        condition: those that the study varies and that say what is learnt from what, by dotted key.
+        settings: the others that the study varies, which say how; both without those that change nothing in it.
+        source: where a run from scratch has its preprocessing from, so that all see the same pictures.
     """
 
     name: str
+    method: str
     role: Role
     kind: Kind
     spec: RunSpec
+    condition: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    source: SourceSpec | None = None
 
     @property
     def digest(self) -> str:
-        """SHA-256 of all that it is but its name and role; equal for what would run alike."""
-        return hashlib.sha256(f"{self.kind}\n{self.spec.digest}".encode()).hexdigest()
+        """SHA-256 of what it runs; equal for what would run alike."""
+        source = self.source.model_dump_json() if self.source else ""
+        return hashlib.sha256(f"{source}\n{self.spec.digest}".encode()).hexdigest()
 
     def at(self, seed: int) -> RunSpec:
         """Its spec with a seed, of which the split, the new head and the batches are functions."""
@@ -46,6 +56,18 @@ class Configuration:
         return f"{UNSAFE.sub('-', word.lower())[:LONGEST].strip('-') or 'plan'}-{self.digest[:16]}-seed-{seed}"
 
 
+def is_condition(key: str) -> bool:
+    """Whether a setting says what is learnt from what, so that its values are told apart and none is chosen."""
+    return key.split(".")[0] in ("data", "model", "source", "preprocessing") and key not in HOW
+
+
+def method_of(kind: Kind, plan: PlanSpec) -> str:
+    """What a configuration is a candidate of."""
+    if kind != "fit":
+        return kind
+    return plan.preset or " · ".join(_expressions(plan))
+
+
 def named(kind: Kind, spec: RunSpec, context: Mapping[str, Any]) -> str:
     """A name that says the plan, and of the other settings those that the study varies."""
     parts = [kind] if kind != "fit" else list(_plan(spec.plan, spec.fisher))
@@ -54,13 +76,17 @@ def named(kind: Kind, spec: RunSpec, context: Mapping[str, Any]) -> str:
 
 def _plan(plan: PlanSpec, fisher: FisherSpec) -> Iterator[str]:
     if plan.preset is None:
-        yield f"transferred {value_text(plan.transferred or 'none')}"
-        yield f"new {value_text(plan.new or 'none')}"
+        yield from _expressions(plan)
     else:
         told = ", ".join(f"{name}={value!r}" for name, value in plan.args.items())
         yield f"{plan.preset}({told})" if told else plan.preset
     yield from _given("plan", plan.model_dump(exclude_defaults=True, exclude=SAID))
     yield from _given("fisher", fisher.model_dump(exclude_defaults=True))
+
+
+def _expressions(plan: PlanSpec) -> Iterator[str]:
+    yield f"transferred {value_text(plan.transferred or 'none')}"
+    yield f"new {value_text(plan.new or 'none')}"
 
 
 def _given(section: str, settings: Mapping[str, Any]) -> Iterator[str]:

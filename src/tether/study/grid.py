@@ -10,10 +10,10 @@ from tether.errors import SettingsError
 from tether.escaping import terminal
 from tether.registry import did_you_mean
 from tether.settings import dotted
-from tether.spec import RunSpec
-from tether.study.baselines import BASELINES, Kind, baseline_spec, canonical, idle
+from tether.spec import PlanSpec, RunSpec, SourceSpec
+from tether.study.baselines import BASELINES, Kind, baseline_spec, canonical, idle, kind_of
 from tether.study.cell import MOST_RUNS, Cell, cells, too_many
-from tether.study.configuration import Configuration, Role, named
+from tether.study.configuration import Configuration, Role, is_condition, method_of, named
 from tether.study.known import PRESETS
 
 HIGHEST_SEED = 2**32 - 1
@@ -25,8 +25,8 @@ class Grid:
     """The configurations of a study, each to be run under every seed.
 
     Args:
-        dropped: by axis, the plans and baselines that have no use for it.
-        merged: by configuration, how many others would run alike.
+        dropped: by axis, the varied plans that have no use for it.
+        merged: by configuration, how many others that were asked for would run alike.
     """
 
     configurations: tuple[Configuration, ...]
@@ -66,9 +66,9 @@ def grid(
 ) -> Grid:
     """All combinations of the values of `vary`, then `points`, on top of `spec`, with the baselines beside them.
 
-    The baselines are there once for every combination of settings that are not of the plan, at the strengths of their
-    papers. An axis that a plan has no use for is dropped for it, and of configurations that would run alike there is
-    one.
+    The baselines are there once for every combination of settings that are not of the plan, and of `plan.scale`, with
+    the arguments of their papers, so that each is tuned as much as the others. An axis that a plan has no use for is
+    dropped for it, and of configurations that would run alike there is one. The test part is one for all seeds.
 
     Args:
         vary: values by dotted key of the spec; `plan` takes presets as `--plan` does.
@@ -90,7 +90,8 @@ def grid(
     """
     chosen = _seeds(seeds)
     given = list(cells(vary, points, most=MOST_RUNS // len(chosen)))
-    made = _Made(spec.replace({"seed": 0}))
+    test_seed = 0 if spec.data.test_seed is None else spec.data.test_seed
+    made = _Made(spec.replace({"seed": 0, "data.test_seed": test_seed}))
     for context in _contexts(given) if baselines else ():
         made.add_baselines(context)
     for cell in given:
@@ -115,25 +116,45 @@ class _Made:
 
     def add(self, cell: Cell) -> None:
         spec, lacking = cell.changed(self.base)
-        self._enter("varied", "fit", spec, cell, lacking)
+        self._enter("varied", kind_of(spec), spec, cell, lacking)
 
     def add_baselines(self, context: Cell) -> None:
-        spec, _ = context.changed(self.base)
+        spec, _ = context.changed(self.base.model_copy(update={"plan": PlanSpec()}))
         for baseline in BASELINES:
-            self._enter("baseline", baseline.kind, baseline_spec(spec, baseline), context, ())
+            source = spec.source if baseline.kind == "scratch" else None
+            self._enter("baseline", baseline.kind, baseline_spec(spec, baseline), context, (), source=source)
 
-    def _enter(self, role: Role, kind: Kind, spec: RunSpec, cell: Cell, lacking: Sequence[str]) -> None:
+    def _enter(
+        self,
+        role: Role,
+        kind: Kind,
+        spec: RunSpec,
+        cell: Cell,
+        lacking: Sequence[str],
+        *,
+        source: SourceSpec | None = None,
+    ) -> None:
         spec = canonical(spec, kind)
         unused = tuple(idle(spec, kind))
         idling = {key for key in cell.settings if key in lacking or _lies_in(key, unused)}
         self.used |= cell.settings.keys() - idling
         label = kind if kind != "fit" else spec.plan.preset or "expressions"
-        for key in sorted(idling):
+        for key in sorted(idling) if role == "varied" else ():
             self.dropped.setdefault(key, {})[label] = None
-        context = {key: value for key, value in cell.context.settings.items() if key not in idling}
-        made = Configuration(named(kind, spec, context), role, kind, spec)
+        beside = {key: value for key, value in cell.beside_plan.items() if key not in idling}
+        kept = {key: value for key, value in cell.settings.items() if key not in {*idling, "plan"}}
+        made = Configuration(
+            named(kind, spec, beside),
+            method_of(kind, spec.plan),
+            role,
+            kind,
+            spec,
+            {key: value for key, value in kept.items() if is_condition(key)},
+            {key: value for key, value in kept.items() if not is_condition(key)},
+            SourceSpec(path=source.path) if source else None,
+        )
         held = self.found.setdefault(made.digest, made)
-        if held is not made:
+        if held is not made and role == "varied":
             self.merged[held.name] = self.merged.get(held.name, 0) + 1
 
     def refuse_idle(self, keys: Iterable[str]) -> None:
@@ -150,8 +171,9 @@ class _Made:
 
 
 def _contexts(given: Iterable[Cell]) -> list[Cell]:
-    """The different settings beside the plan, in order."""
-    return list({str(context): context for context in (cell.context for cell in given)}.values())
+    """The different settings beside the plan and its scale, in order."""
+    contexts = (cell.context for cell in given)
+    return list({str(Cell(dict(sorted(context.settings.items())))): context for context in contexts}.values())
 
 
 def _lies_in(key: str, sections: Iterable[str]) -> bool:
