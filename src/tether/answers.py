@@ -13,6 +13,7 @@ from tether.escaping import terminal
 from tether.files import write_durably
 from tether.regular import require_regular
 
+FILE = "answers.safetensors"
 LEAST = float(np.finfo(np.float64).smallest_subnormal)
 KINDS = {"truth": "int64", "guess": "int64", "probability": "float64", "confidence": "float64", "brier": "float64"}
 

@@ -27,6 +27,7 @@ Tuned = Callable[..., RunSpec]
 FILES = {
     ".lock",
     "README.md",
+    "answers.safetensors",
     "checkpoints",
     "environment.json",
     "manifest.json",
@@ -38,7 +39,7 @@ FILES = {
     "split.json",
     "tether.txt",
 }
-FROM_A_SOURCE = {"transfer.json", "reference.safetensors"}
+FROM_A_SOURCE = {"transfer.json", "reference.safetensors", "drift.json"}
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:

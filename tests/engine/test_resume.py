@@ -1,6 +1,7 @@
 """A run that was cut goes on to the same bits."""
 
 import json
+import os
 import shutil
 import signal
 import warnings
@@ -15,6 +16,7 @@ from faults.net import Asking
 from tether import RunSpec, fit, resume
 from tether.checkpoint.resolve import load
 from tether.data.images import Images
+from tether.engine.agreement import Compared
 from tether.engine.build import build
 from tether.engine.measure import measure
 from tether.errors import CheckpointError, DataError, InputError, Interrupted, Notice, RunExists, RunLocked
@@ -23,6 +25,15 @@ from tether.lock import locked
 
 Settings = Callable[..., dict[str, Any]]
 EPOCHS, STEPS = 4, 4
+COMPARED = (
+    "model.safetensors",
+    "answers.safetensors",
+    "metrics.jsonl",
+    "spec.toml",
+    "plan.json",
+    "split.json",
+    "tether.txt",
+)
 
 
 @pytest.fixture
@@ -49,7 +60,7 @@ def cut(spec: RunSpec, run: Path, *, training: bool = True, call: int, number: i
 
 def assert_same(run: Path, whole: Path) -> None:
     verify_manifest(run)
-    for name in ("model.safetensors", "metrics.jsonl", "spec.toml", "plan.json", "split.json", "tether.txt"):
+    for name in COMPARED:
         assert (run / name).read_bytes() == (whole / name).read_bytes(), name
     apart = {"seconds", "resumed_at_steps"}
     one, other = (json.loads((folder / "outcome.json").read_text()) for folder in (run, whole))
@@ -91,11 +102,12 @@ def test_a_run_cut_again_and_again_ends_on_the_same_bits(spec: RunSpec, whole: P
 
 
 def test_a_run_with_a_gathered_pull_goes_on_from_every_checkpoint(
-    settings: Settings, source_run: Path, tmp_path: Path
+    settings: Settings, stripes: Callable[..., Path], source_run: Path, tmp_path: Path
 ) -> None:
     """A pull that rounds away is gathered over steps; what is gathered at a cut is neither lost nor doubled."""
     changes = {"source.path": str(source_run), "source.exclude": ["head.*"], "train.epochs": 4, "optimizer.lr": 1e-4}
     changes |= {"plan.transferred": "L2(1e-4)", "plan.new": "L1(0.001)", "checkpoint.every": 1, "checkpoint.keep": 99}
+    changes |= {"source.unlabelled": str(stripes("xy")), "source.data": str(stripes())}
     fit(RunSpec.from_flags(settings(changes)), tmp_path / "whole")
     saved = sorted(path.name for path in (tmp_path / "whole/checkpoints").iterdir())
     states = [json.loads((tmp_path / "whole/checkpoints" / name / "state.json").read_text()) for name in saved]
@@ -110,6 +122,7 @@ def test_a_run_with_a_gathered_pull_goes_on_from_every_checkpoint(
             (run / name).unlink()
         assert resume(run).outcome["resumed_at_steps"] == [last]
         assert_same(run, tmp_path / "whole")
+        assert (run / "drift.json").read_bytes() == (tmp_path / "whole/drift.json").read_bytes()
 
 
 def test_a_finished_run_is_read_and_not_run(spec: RunSpec, whole: Path) -> None:
@@ -268,6 +281,45 @@ def test_changed_pictures_of_the_source_are_refused(
     shutil.copy(tmp_path / "source-data/a/01.png", tmp_path / "source-data/a/00.png")
     with pytest.raises(CheckpointError, match=r"the source's pictures .* were changed"):
         resume(tmp_path / "run")
+
+
+def test_changed_unlabelled_pictures_are_refused(
+    settings: Settings, source_run: Path, stripes: Callable[..., Path], tmp_path: Path
+) -> None:
+    shutil.copytree(stripes("x"), tmp_path / "seen")
+    changes = {"source.path": str(source_run), "source.unlabelled": str(tmp_path / "seen"), "checkpoint.every": 1}
+    fit(RunSpec.from_flags(settings(changes)), tmp_path / "run")
+    (tmp_path / "run/manifest.json").unlink()
+    shutil.copy(tmp_path / "seen/x/01.png", tmp_path / "seen/x/00.png")
+    with pytest.raises(CheckpointError, match=r"the pictures of `.*seen` were changed"):
+        resume(tmp_path / "run")
+
+
+def test_a_signal_is_obeyed_while_outputs_are_compared(
+    settings: Settings, source_run: Path, stripes: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the first of two batches of the unlabelled pictures, when training and the test are over."""
+    changes = {"source.path": str(source_run), "source.unlabelled": str(stripes("xy")), "plan.preset": "l2"}
+    spec = RunSpec.from_flags(settings(changes))
+    fit(spec, tmp_path / "whole")
+    monkeypatch.setattr("tether.engine.agreement.Compared.add", stopping(Compared.add, call=2))
+    with pytest.raises(Interrupted):
+        fit(spec, tmp_path / "cut")
+    monkeypatch.undo()
+    resume(tmp_path / "cut")
+    assert_same(tmp_path / "cut", tmp_path / "whole")
+    assert (tmp_path / "cut/drift.json").read_bytes() == (tmp_path / "whole/drift.json").read_bytes()
+
+
+def stopping(add: Callable[..., None], call: int) -> Callable[..., None]:
+    calls = iter(range(1, 1000))
+
+    def signalling(*arguments: Any) -> None:
+        add(*arguments)
+        if next(calls) == call:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    return signalling
 
 
 def test_a_run_that_is_whole_stays_so_where_no_link_can_be_made(

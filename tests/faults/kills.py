@@ -34,7 +34,15 @@ from tether.scores import Scores
 
 KILLED = -signal.SIGKILL
 MOST_KILLS = 4
-COMPARED = ("model.safetensors", "metrics.jsonl", "spec.toml", "plan.json", "split.json", "tether.txt")
+COMPARED = (
+    "model.safetensors",
+    "answers.safetensors",
+    "metrics.jsonl",
+    "spec.toml",
+    "plan.json",
+    "split.json",
+    "tether.txt",
+)
 APART = ("seconds", "resumed_at_steps")
 CALLS = ("fsync", "open", "rename", "replace")
 

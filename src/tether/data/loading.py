@@ -1,6 +1,8 @@
 """Loading: a path, or the name of packaged data, becomes pictures that are known to be readable."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -11,6 +13,7 @@ from tether.data.folder import LAYOUT, read_folder
 from tether.data.pictures import Pictures
 from tether.data.pixels import why_absent
 from tether.data.table import DELIMITERS, read_table
+from tether.data.unlabelled import read_unlabelled
 from tether.errors import DataError, SettingsError
 from tether.escaping import terminal
 from tether.files import DISK_FAILURES
@@ -40,8 +43,29 @@ def load(path: str, *, root: str | None = None, skip_bad: bool = False, to_train
         _refuse_root(path, root)
         return PACKAGED[path]()
     place = _place(path)
-    try:
+    with _telling(path, place):
         found = readable(_listed(place, root, skip_bad=skip_bad), skip_bad=skip_bad)
+    return enough(found) if to_train else found
+
+
+def load_unlabelled(path: str, *, skip_bad: bool = False) -> Pictures:
+    """Take pictures whose labels do not matter: below a folder of any shape, of a table, or packaged.
+
+    Raises:
+        DataError: nothing usable is there; the message names the file or the line.
+    """
+    place = Path() if path in PACKAGED else _place(path)
+    if path in PACKAGED or (place.suffix.lower() in DELIMITERS and place.is_file()):
+        return load(path, skip_bad=skip_bad, to_train=False)
+    with _telling(path, place):
+        return readable(read_unlabelled(place), skip_bad=skip_bad)
+
+
+@contextmanager
+def _telling(path: str, place: Path) -> Iterator[None]:
+    """Say of which path it is that the system cannot read it."""
+    try:
+        yield
     except RecursionError:
         raise DataError(
             f"the folders in `{terminal(path)}` are nested too deeply to be read",
@@ -57,7 +81,6 @@ def load(path: str, *, root: str | None = None, skip_bad: bool = False, to_train
             why=(error.strerror or str(error)).lower(),
             fix="change its permissions or its place",
         ) from None
-    return enough(found) if to_train else found
 
 
 def _listed(place: Path, root: str | None, *, skip_bad: bool) -> Pictures:

@@ -15,16 +15,15 @@ import torch
 
 from tether.engine.build import Job, build
 from tether.engine.checkpoints import Checkpoints
-from tether.engine.evaluate import score
 from tether.engine.keep import Keeper
 from tether.engine.loop import train
 from tether.engine.optimise import make_optimizer
 from tether.engine.parallel import Ranks, is_lost, joined, refuse_unequal
 from tether.engine.probe import probe
-from tether.engine.retention import Retention
 from tether.engine.training import Training, refuse_other_spec
 from tether.engine.update import refuse_to_part
-from tether.engine.watch import Watch, over
+from tether.engine.watch import Watch
+from tether.engine.yardsticks import Yardsticks
 from tether.errors import InputError, MachineError, RunExists
 from tether.files import MANIFEST, exists, is_empty_folder, verify_manifest, write_refusal
 from tether.interruption import Interruption
@@ -92,7 +91,7 @@ class _Run:
         started = time.monotonic()
         random.seed(spec.seed + self.ranks.rank)  # for networks that draw from these; torch's is seeded by `build`
         np.random.seed((spec.seed + self.ranks.rank) % 2**32)
-        training, retention = self._make(build(spec))
+        training, yardsticks = self._make(build(spec))
         if training.job.spec.probe:
             training.probed = self.ranks.told(probe(training.job.model, training.job.task))
         if self.ranks.rank:
@@ -101,7 +100,7 @@ class _Run:
         self.interruption.defer()
         keeper.open(self.ranks)
         self._hold(folder)
-        return self._train(keeper, retention, started)
+        return self._train(keeper, yardsticks, started)
 
     def again(self, spec: RunSpec, folder: Path) -> RunRecord:
         """Go on with the run in a folder if it was cut and is of this spec."""
@@ -145,36 +144,37 @@ class _Run:
         self.ranks.once(checkpoints.clear)
         saved = checkpoints.newest()
         refuse_other_spec(saved.state, record.spec)
-        training, retention = self._make(_built_again(record))
+        training, yardsticks = self._make(_built_again(record))
         training.restore(saved.weights, saved.state)
         training.resumed_at.append(training.step)
         keeper = Keeper(folder, training, checkpoints)
         self.interruption.defer()
         with keeper.noting_failure(self.ranks):
             self.ranks.once(lambda: keeper.reopen(record.environment))
-        return self._train(keeper, retention, started)
+        return self._train(keeper, yardsticks, started)
 
-    def _make(self, job: Job) -> tuple[Training, Retention | None]:
+    def _make(self, job: Job) -> tuple[Training, Yardsticks]:
         """All that trains, with the tether attached, so that what it refuses is refused before anything is written."""
         torch.set_num_threads(job.spec.threads or 1)
         refuse_unequal(job.spec, len(job.task.split.train), self.ranks)
         if job.spec.train.auto_batch:
             refuse_to_part(job)
-        retention = Retention(job) if job.spec.source and job.spec.source.data else None
+        yardsticks = Yardsticks(job)
         training = Training(job, make_optimizer(job.spec.optimizer, job.model), self.ranks)
-        training.source_data = retention.pictures.digest if retention else None
-        return training, retention
+        yardsticks.enter(training)
+        return training, yardsticks
 
-    def _train(self, keeper: Keeper, retention: Retention | None, started: float) -> RunRecord:
+    def _train(self, keeper: Keeper, yardsticks: Yardsticks, started: float) -> RunRecord:
         training = keeper.training
         watch = Watch(training, keeper.checkpoints, self.interruption, started=started - training.seconds)
         with keeper.noting_failure(self.ranks), _machine(training):
             train(training, keeper.log if self.ranks.first else _unlogged, watch=watch, quiet=self.quiet)
             watch.end()
             training.best.put_into(training.job.model)
-            outcome = _outcome(training, retention, watch) | {"seconds": round(watch.seconds, 2)}
+            found, answers = yardsticks.outcome(training, watch)
+            outcome = found | {"seconds": round(watch.seconds, 2)}
             watch.pause()
-            self.ranks.once(lambda: keeper.close(outcome))
+            self.ranks.once(lambda: keeper.close(outcome, answers))
         if self.ranks.first:
             keeper.link()
         return RunRecord.read(keeper.folder)
@@ -194,27 +194,6 @@ def _built_again(record: RunRecord) -> Job:
             whence = f"relative paths of its spec are from `{started}`, where it was started"
             error.why = f"{error.why}; {whence}" if error.why else whence
         raise
-
-
-def _outcome(training: Training, retention: Retention | None, watch: Watch) -> dict[str, Any]:
-    job, best = training.job, training.best
-    tested = len(job.task.split.test) > 0
-    return {
-        "status": "done",
-        "test": score(job.model, over(job.task.still("test"), watch)).to_json() if tested else None,
-        "probe": training.probed,
-        "retention": retention.measure(job.model, watch) if retention else None,
-        "validation": best.validation.to_json() if best.validation else None,
-        "epoch_taken": best.epoch,
-        "epochs": best.epochs,
-        "chosen_on": "validation" if best.validation else "nothing: the last epoch, without validation pictures",
-        "batchnorm": job.spec.batchnorm,
-        "displacement": job.leash.log()["tether/displacement"],
-        "steps": job.leash.steps_seen,
-        "steps_acted": job.leash.steps_acted,
-        **({"micro_batch": training.micro} if training.micro else {}),
-        **({"resumed_at_steps": training.resumed_at} if training.resumed_at else {}),
-    }
 
 
 @contextmanager

@@ -8,8 +8,11 @@ from typing import Any
 
 import torch
 
+from tether.answers import FILE as ANSWERS
+from tether.answers import Answers
 from tether.engine.card import card
 from tether.engine.checkpoints import Checkpoints
+from tether.engine.drift import drifts
 from tether.engine.parallel import Ranks
 from tether.engine.rows import rows
 from tether.engine.trained import metadata, save_model, save_reference
@@ -18,6 +21,8 @@ from tether.errors import Interrupted, MachineError, Notice, TetherError
 from tether.escaping import json_text
 from tether.files import append_line, link_latest, staged, write_durably, write_manifest
 from tether.record import METRICS, OUTCOME, RunRecord, environment, metrics_line
+
+DRIFT = "drift.json"
 
 
 class Keeper:
@@ -100,13 +105,18 @@ class Keeper:
                     _json(self.folder / OUTCOME, {"status": type(error).__name__.lower(), "error": error.what})
             raise
 
-    def close(self, outcome: Mapping[str, Any]) -> None:
-        """Write the model, its card and the outcome, and the manifest last."""
+    def close(self, outcome: Mapping[str, Any], answers: Answers | None = None) -> None:
+        """Write the model, its card, its answers, its drift and the outcome, and the manifest last."""
         job, classes = self.job, self.job.task.pictures.classes
         summary = str(job.leash)
         save_model(self.folder, job.model.state_dict(), job.spec, classes, str(job.leash.plan))
         write_durably(self.folder / "tether.txt", summary + "\n")
         write_durably(self.folder / "README.md", card(job.spec, classes, outcome, summary))
+        if answers is not None:
+            answers.save(self.folder / ANSWERS)
+        if job.moved is not None:
+            layers = [drift.to_json() for drift in drifts(job.leash)]
+            _json(self.folder / DRIFT, {"layers": layers, "outputs": outcome.get("agreement")})
         RunRecord(self.record.spec, self.record.environment, (), outcome).write(self.folder)
         write_durably(self.folder / METRICS, self._metrics())  # its rows were appended, and not synced
         write_manifest(self.folder)

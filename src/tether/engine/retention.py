@@ -8,10 +8,9 @@ from torch import Tensor, nn
 from tether.engine.build import Job
 from tether.engine.evaluate import score
 from tether.engine.measure import to_evaluate
-from tether.engine.source import source_classes, source_model
+from tether.engine.source import source_classes
 from tether.engine.watch import Unwatched, Watched, over
-from tether.matching.head import Head
-from tether.matching.slots import slots
+from tether.engine.whole import WholeSource
 from tether.tasks.image import still_batches
 
 
@@ -31,29 +30,26 @@ class Retention:
         classes = source_classes(job.spec, job.source)
         self.job = job
         self.pictures, self.chosen = to_evaluate(settings.data, classes, skip_bad=job.spec.data.skip_bad)
-        self.model = source_model(job.spec, job.source, len(classes))
-        self.state = {name: value.clone() for name, value in self.model.state_dict().items()}
-        head = set(Head.of(self.model, slots(self.model), target_classes=classes).parameters)
-        tuned = job.model.state_dict()
-        self.body = [
-            name for name, value in self.state.items() if name not in head and tuned[name].shape == value.shape
-        ]
+        self.source = WholeSource(job, classes)
+        self.state = {name: value.clone() for name, value in self.source.model.state_dict().items()}
 
     def measure(self, model: nn.Module, watch: Watched | None = None) -> dict[str, Any]:
         """Source accuracy of the source, of its head on the tuned body, and of that with the source's statistics."""
-        buffers = {name for name, _ in self.model.named_buffers()}
-        tuned = model.state_dict()
-        body = {name: tuned[name] for name in self.body}
+        buffers = {name for name, _ in self.source.model.named_buffers()}
+        body = self.source.body_of(model)
         weights = {name: value for name, value in body.items() if name not in buffers}
-        return {
-            "count": len(self.chosen),
-            "source": self._accuracy({}, watch),
-            "kept": self._accuracy(body, watch),
-            "kept_with_source_statistics": self._accuracy(weights, watch),
-        }
+        try:
+            return {
+                "count": len(self.chosen),
+                "source": self._accuracy({}, watch),
+                "kept": self._accuracy(body, watch),
+                "kept_with_source_statistics": self._accuracy(weights, watch),
+            }
+        finally:
+            self.source.model.load_state_dict(self.state)
 
     def _accuracy(self, changed: Mapping[str, Tensor], watch: Watched | None) -> float:
-        self.model.load_state_dict(self.state)
-        self.model.load_state_dict(changed, strict=False)
+        self.source.model.load_state_dict(self.state)
+        self.source.model.load_state_dict(changed, strict=False)
         batches = still_batches(self.pictures, self.chosen, self.job.spec)
-        return score(self.model, over(batches, watch or Unwatched())).accuracy
+        return score(self.source.model, over(batches, watch or Unwatched())).accuracy

@@ -72,6 +72,7 @@ class Training:
         batch: batches made of the epoch under way.
         step: optimiser steps made.
         source_data: SHA-256 of the source's pictures, where the run uses them.
+        unlabelled: the same of the unlabelled pictures.
         micro: pictures that go through the network at once; all of a batch where it is none.
     """
 
@@ -87,6 +88,7 @@ class Training:
         self.resumed_at: list[int] = []
         self.probed: dict[str, Any] | None = None
         self.source_data: str | None = None
+        self.unlabelled: str | None = None
 
     @property
     def ended(self) -> bool:
@@ -100,6 +102,7 @@ class Training:
             "data": self.job.task.pictures.digest,
             "source": self.job.source.digest if self.job.source else None,
             "source_data": self.source_data,
+            "unlabelled": self.unlabelled,
             "at": {name: getattr(self, name) for name in AT},
             "rows": self.rows,
             "best": self.best.to_tree(),
@@ -140,10 +143,12 @@ class Training:
     def _refuse_other(self, state: Tree) -> None:
         job = self.job
         source, data = (job.spec.source.path, job.spec.source.data) if job.spec.source else ("", "")
+        unlabelled = job.spec.source.unlabelled if job.spec.source else ""
         known = (
             ("data", job.task.pictures.digest, f"the pictures of `{job.spec.data.path}` were changed", "restore them"),
             ("source", job.source.digest if job.source else None, f"the source `{source}` was changed", "restore it"),
             ("source_data", self.source_data, f"the source's pictures `{data}` were changed", "restore them"),
+            ("unlabelled", self.unlabelled, f"the pictures of `{unlabelled}` were changed", "restore them"),
         )
         for name, now, what, fix in known:
             if state[name] != now:
