@@ -187,7 +187,8 @@ def _value(value: Any) -> str:
         interval = f"95 % over pictures [{value['low']:.3f}, {value['high']:.3f}] on {value['count']:,}"
         return f"accuracy {value['accuracy']:.4f} · {interval} · NLL {value['nll']:.3f}"
     if isinstance(value, Mapping):
-        return " · ".join(f"{name.replace('_', ' ')} {_value(item)}" for name, item in value.items())
+        known = {name.replace("_", " "): item for name, item in value.items() if item is not None}
+        return " · ".join(f"{name} {_value(item)}" for name, item in known.items())
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 

@@ -23,6 +23,10 @@ def test_the_card_says_what_is_known(
     assert f"| test accuracy | {outcome['test']['accuracy']:.4f} on 12 pictures" in text
     assert f"| linear probe on the source's features | {outcome['probe']['accuracy']:.4f} |" in text
     assert f"| {outcome['retention']['kept']:.4f}; the source itself {outcome['retention']['source']:.4f} |" in text
+    brier, ece = outcome["test"]["brier"], outcome["test"]["ece"]
+    assert f"| Brier score {brier:.4f}, expected calibration error {ece:.4f} over 15 bins |" in text
+    agreed = outcome["agreement"]["target"]["agreement"]
+    assert f"| {agreed:.4f} of 12 test pictures, by the source's head |" in text
     assert (tmp_path / "run/tether.txt").read_text() in text
     assert "the penalty acted on 9 of 9 steps" in text
     assert all(line.endswith("|") for line in text.splitlines() if line.startswith("|"))
@@ -31,7 +35,7 @@ def test_the_card_says_what_is_known(
 def test_the_card_leaves_out_what_was_not_measured(source_run: Path) -> None:
     text = (source_run / "README.md").read_text()
     assert "Trained from scratch" in text
-    for absent in ("probe", "source task", "None"):
+    for absent in ("probe", "source task", "source model", "None"):
         assert absent not in text
 
 

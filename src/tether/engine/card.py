@@ -24,6 +24,8 @@ mean {{ prepared.mean | join(", ") }}, std {{ prepared.std | join(", ") }} |
 {%- if outcome.test %}
 | test accuracy | {{ "%.4f" | format(outcome.test.accuracy) }} on {{ outcome.test.count }} pictures, \
 95 % interval over pictures {{ "%.4f" | format(outcome.test.low) }} to {{ "%.4f" | format(outcome.test.high) }} |
+| of its probabilities | Brier score {{ "%.4f" | format(outcome.test.brier) }}, expected calibration error \
+{{ "%.4f" | format(outcome.test.ece) }} over 15 bins |
 {%- endif %}
 {%- if outcome.probe and outcome.probe.accuracy %}
 | linear probe on the source's features | {{ "%.4f" | format(outcome.probe.accuracy) }} |
@@ -31,6 +33,10 @@ mean {{ prepared.mean | join(", ") }}, std {{ prepared.std | join(", ") }} |
 {%- if outcome.retention %}
 | accuracy on the source task | {{ "%.4f" | format(outcome.retention.kept) }}; the source itself \
 {{ "%.4f" | format(outcome.retention.source) }} |
+{%- endif %}
+{%- if outcome.agreement and outcome.agreement.target %}
+| same class as the source model, on this data | {{ "%.4f" | format(outcome.agreement.target.agreement) }} of \
+{{ outcome.agreement.target.count }} {{ outcome.agreement.target.part }} pictures, by the source's head |
 {%- endif %}
 
 What held it:
