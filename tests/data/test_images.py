@@ -11,6 +11,7 @@ from tether.data.images import Images, normalise, pixels
 from tether.data.loading import load
 from tether.data.pictures import Pictures
 from tether.errors import DataError, SettingsError
+from tether.shelf import shelf
 from tether.spec import PreprocessingSpec
 
 
@@ -129,3 +130,29 @@ def test_the_office_photos(amazon: Path) -> None:
     np.testing.assert_array_equal(
         images.batch([950])[0], np.asarray(pictures.read(950).resize((96, 96))).transpose(2, 0, 1)
     )
+
+
+def test_a_shelf_changes_no_pixel_and_decodes_once(folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pictures = read_folder(folder(a=4, b=4))
+    chosen = np.array([6, 1, 3])
+    for margin in (1.0, 1.5):
+        alone = Images(pictures, chosen, prepared(), margin=margin).batch([3, 6])
+        with shelf(tmp_path):
+            assert torch.equal(Images(pictures, chosen, prepared(), margin=margin).batch([3, 6]), alone)
+    with monkeypatch.context() as patch, shelf(tmp_path):
+        patch.setattr("tether.data.images.pixels", lambda *_: pytest.fail("decoded again"))
+        for budget in (0, 2**30):
+            found = Images(pictures, chosen, prepared(), margin=1.5, budget=budget).batch([3, 6])
+            assert torch.equal(found, alone)
+            found += 1  # they are a copy
+        with pytest.raises(pytest.fail.Exception):
+            Images(pictures, chosen, prepared(size=9))
+    assert len(list(tmp_path.glob("*.npy"))) == 2
+
+
+def test_what_has_no_room_on_a_shelf_is_decoded(folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tether.data.images.BUDGET", 8 * 3 * 64 - 1)
+    pictures = read_folder(folder(a=4, b=4))
+    with shelf(tmp_path):
+        Images(pictures, [1], prepared())
+    assert not list(tmp_path.glob("*.npy"))

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+import PIL
 import torch
 from jaxtyping import Float32, Int64, UInt8
 from PIL import Image
@@ -11,6 +12,7 @@ from torch import Tensor
 from tether.data.check import attempt, unreadable
 from tether.data.pictures import Pictures
 from tether.errors import SettingsError
+from tether.shelf import current
 from tether.spec import PreprocessingSpec
 
 BUDGET = 2**30
@@ -21,7 +23,8 @@ class Images:
     """Some of the pictures, square and of one size; in memory where they fit the budget, else decoded batch by batch.
 
     A picture's short side is brought to the size, and its middle is kept: bicubic with antialiasing down, bilinear up.
-    One channel is the luminance; three from gray are equal.
+    One channel is the luminance; three from gray are equal. Where a shelf is in use and has room for all pictures, they
+    are decoded once for all that use it.
 
     Args:
         indices: which of the pictures.
@@ -61,6 +64,13 @@ class Images:
         return self._cache[[self._rows[int(index)] for index in indices]]
 
     def _decoded(self, indices: Int64[np.ndarray, " b"]) -> UInt8[Tensor, "b channels side side"]:
+        shelf, count = current(), len(self.pictures)
+        if shelf is None or count * self.channels * self.side**2 > BUDGET:
+            return torch.from_numpy(self._values(indices))
+        about = {"pixels": self.pictures.digest, "of": [self.channels, self.side], "by": PIL.__version__}
+        return torch.from_numpy(shelf.array(about, lambda: self._values(np.arange(count)))[indices])
+
+    def _values(self, indices: Int64[np.ndarray, " b"]) -> UInt8[np.ndarray, "b channels side side"]:
         values = np.empty((len(indices), self.channels, self.side, self.side), dtype=np.uint8)
 
         def decode(row: int) -> None:
@@ -70,7 +80,7 @@ class Images:
         bad = attempt(decode, range(len(indices)))
         if bad:
             raise unreadable(self.pictures, [(int(indices[row]), why) for row, why in bad])
-        return torch.from_numpy(values)
+        return values
 
     def __len__(self) -> int:
         return len(self.indices)

@@ -5,7 +5,7 @@ import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Protocol, Self
 
@@ -140,7 +140,7 @@ class Pictures:
         """SHA-256 of the content of one picture's file, or of its values where it is no file."""
         return (self.seen[index] if self.seen is not None else self.look(index)).digest
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """SHA-256 over every picture's name, class and content."""
         return self.digest_of(range(len(self)))
