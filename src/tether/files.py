@@ -6,7 +6,7 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -190,15 +190,15 @@ def write_manifest(folder: Path, **about: Any) -> None:
     write_durably(folder / MANIFEST, json.dumps({**content, "sha256": _own_digest(content)}, indent=2) + "\n")
 
 
-def verify_manifest(folder: Path) -> dict[str, Any]:
-    """Check that every file of a folder is as its manifest says, and return what else that says.
+def verify_manifest(folder: Path, *, only: Sequence[str] | None = None) -> dict[str, Any]:
+    """Check that every file of a folder, or `only` some, is as its manifest says, and return what else that says.
 
     Raises:
         CheckpointError: the manifest is absent or unreadable, or a file is absent or differs; the message names it.
     """
     found = _read_manifest(folder / MANIFEST)
-    for name, digest in found["files"].items():
-        path = folder / name
+    for name in found["files"] if only is None else only:
+        path, digest = folder / name, found["files"].get(name)
         if not path.is_file():
             raise CheckpointError(f"`{path}` is missing", why=f"`{folder / MANIFEST}` names it", fix=_OTHER_COPY)
         try:

@@ -11,8 +11,10 @@ LOCK = ".lock"
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold a run folder; the system lets go of it when this process ends, however it ends.
+def locked(folder: Path, name: str = LOCK) -> Iterator[None]:
+    """Hold a folder, or by another name of the lock what is to be made in it.
+
+    The system lets go when this process ends, however it ends.
 
     Raises:
         RunLocked: another process holds it, or this one does already.
@@ -24,7 +26,7 @@ def locked(folder: Path) -> Iterator[None]:
     if not folder.is_dir():
         why = "a run is held by its folder"
         raise InputError(f"there is no folder `{folder}`", why=why, fix="give the --out of a fit")
-    lock = FileLock(folder / LOCK, timeout=0)
+    lock = FileLock(folder / name, timeout=0)
     try:
         lock.acquire()
     except Timeout:
@@ -34,7 +36,7 @@ def locked(folder: Path) -> Iterator[None]:
             fix="wait for it, stop it, or give this run another --out",
         ) from None
     except OSError as error:
-        raise write_refusal(error, folder / LOCK) from error
+        raise write_refusal(error, folder / name) from error
     try:
         yield
     finally:

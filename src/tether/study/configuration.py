@@ -58,7 +58,7 @@ class Configuration:
 
 def is_condition(key: str) -> bool:
     """Whether a setting says what is learnt from what, so that its values are told apart and none is chosen."""
-    return key.split(".")[0] in ("data", "model", "source", "preprocessing") and key not in HOW
+    return key.split(".", maxsplit=1)[0] in ("data", "model", "source", "preprocessing") and key not in HOW
 
 
 def method_of(kind: Kind, plan: PlanSpec) -> str:

@@ -78,11 +78,24 @@ def compare(scores: Mapping[str, ArrayLike], against: str, *, level: float = 0.9
             why=f"the methods with scores are {', '.join(f'`{name}`' for name in scores) or 'none'}",
             fix="name one of two or more methods that have scores",
         )
-    each = 1 - (1 - checked_level(level)) / len(others)
-    found = [on_new_data(scores[name], scores[against], level=each) for name in others]
+    return verdicts([(name, against, scores[name], scores[against]) for name in others], level=level)
+
+
+def verdicts(pairs: Sequence[tuple[str, str, ArrayLike, ArrayLike]], *, level: float = 0.95) -> tuple[Verdict, ...]:
+    """Compare pairs, all of them together, whatever data each is on.
+
+    Args:
+        pairs: the two names, and the scores (seeds, items) of both.
+
+    Raises:
+        SettingsError: the level does not lie between 0 and 1.
+        DataError: two of them cannot be paired.
+    """
+    each = 1 - (1 - checked_level(level)) / max(len(pairs), 1)
+    found = [on_new_data(ours, theirs, level=each) for _, _, ours, theirs in pairs]
     adjusted = holm([interval.p for interval in found])
-    rows = zip(others, found, adjusted, strict=True)
-    return tuple(Verdict(name, against, interval, p, level, len(others)) for name, interval, p in rows)
+    rows = zip(pairs, found, adjusted, strict=True)
+    return tuple(Verdict(name, other, interval, p, level, len(pairs)) for (name, other, _, _), interval, p in rows)
 
 
 def holm(p: Sequence[float]) -> list[float]:

@@ -1,0 +1,195 @@
+"""Study: what is compared, on what, and under which seeds."""
+
+import shlex
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from tether.errors import DataError, Interrupted, SettingsError
+from tether.files import write_durably
+from tether.record import cores
+from tether.spec import RunSpec
+from tether.study.axis import axis_text
+from tether.study.crew import Crew
+from tether.study.grid import Grid, grid
+from tether.study.place import STUDY, Place
+from tether.study.progress import duration
+from tether.study.runner import Run, Runner
+
+if TYPE_CHECKING:
+    from tether.study.comparison import Comparison
+
+SPEC = "spec.toml"
+FRACTION = "data.fraction"
+
+
+@dataclass(frozen=True)
+class Study:
+    """Configurations of one spec, each under the same seeds, with the baselines beside them.
+
+    Args:
+        spec: what all have in common.
+        vary: values by dotted key; all their combinations are compared. `plan` takes presets as `--plan` does.
+        seeds: of the training pictures, the new head, and the order; the test pictures are the same for all.
+        points: settings by dotted key, each one more configuration.
+        fractions: shares of the training pictures, each a condition of its own; short for varying `data.fraction`.
+        baselines: whether scratch, a linear probe, plain fine-tuning, L2, the article's penalty, L2-SP and LP-FT are.
+
+    Raises:
+        SettingsError: see `tether.study.grid.grid`.
+
+    >>> spec = RunSpec.from_flags({"model.name": "digits-cnn", "data.path": "digits", "source.path": "mnist"})
+    >>> print(Study(spec, {"plan.scale": [1, 10]}, seeds=range(3), baselines=False).grid)
+    2 configurations × 3 seeds = 6 runs
+      varied    l2_sp
+      varied    l2_sp · plan.scale 10
+    """
+
+    spec: RunSpec
+    vary: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    seeds: Iterable[int] = range(10)
+    points: Sequence[Mapping[str, Any]] = ()
+    fractions: Sequence[float] = ()
+    baselines: bool = True
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "seeds", self.grid.seeds)
+
+    @cached_property
+    def grid(self) -> Grid:
+        """Every configuration and its seeds."""
+        if self.fractions and FRACTION in self.vary:
+            raise SettingsError(
+                f"`fractions` and the axis `{FRACTION}` set the same",
+                why="which of them is meant is not for Tether to guess",
+                fix="leave out one of them",
+            )
+        vary = {**self.vary, **({FRACTION: list(self.fractions)} if self.fractions else {})}
+        return grid(self.spec, vary, self.seeds, points=self.points, baselines=self.baselines)
+
+    def plan(self, out: Path | str | None = None, *, jobs: int | None = None) -> str:
+        """How many runs there are and about how long they take, in words; nothing is written.
+
+        Args:
+            out: the study's folder, of which the runs that have ended are left out.
+
+        Raises:
+            TetherError: a configuration cannot run.
+        """
+        place = Place(Path(out) if out is not None else Path())
+        with Crew[Run](_jobs(jobs)) as crew:
+            runner = Runner(place, crew, _silent, self._choices())
+            seconds = runner.check(self.grid)
+            left = sum(1 for _ in runner.open(self.grid))
+            crew.jobs = _jobs(jobs, runner.choices.get("device"))
+            at_once = f"{crew.jobs} at once" if crew.jobs > 1 else "one after another"
+        done = sum(1 for _ in self.grid.runs()) - left
+        ended = f" ({done:,} have ended already)" if done else ""
+        return f"{self.grid}\n{left:,} runs to make{ended}: about {duration(seconds / crew.jobs)} here, {at_once}"
+
+    def run(
+        self, out: Path | str, *, jobs: int | None = None, told: Callable[[str], None] | None = None
+    ) -> "Comparison":
+        """Make every run that has not ended, each in a folder of its own in `out/runs`, and compare them.
+
+        What has ended is not made again, what was cut goes on, and what fails is shown and leaves the others alone. So
+        the same call goes on with a study, on one machine or on several that share the folder; with more seeds or
+        configurations it makes those too.
+
+        Args:
+            jobs: processes of one thread each; as many as there are cores when not given, and one on an accelerator.
+            told: gets a line for each run that ends.
+
+        Raises:
+            TetherError: a configuration cannot run, and no run was made; or the disk failed.
+            Interrupted: a signal asked to stop; the state of each run is saved.
+        """
+        from tether.study.gather import read_study
+
+        place = Place(Path(out))
+        place.refuse_foreign()
+        try:
+            with Crew[Run](_jobs(jobs)) as crew:
+                runner = Runner(place, crew, told or _silent, self._choices())
+                runner.check(self.grid)
+                self.write(place, runner.choices)
+                crew.jobs = _jobs(jobs, runner.choices.get("device"))
+                runner.make(runner.open(self.grid))
+        except Interrupted as stopped:
+            left = sum(1 for _ in runner.open(self.grid))
+            raise Interrupted(
+                stopped.exit_code - 128,
+                f"{stopped.what}, with {left:,} of {sum(1 for _ in self.grid.runs()):,} runs left",
+                why="what has ended is whole, and what was under way has saved its state",
+                fix="give the same command again",
+            ) from None
+        return read_study(place.folder)
+
+    def write(self, place: Place, choices: Mapping[str, Any]) -> None:
+        """Write what the study is into its folder, so that it can be read without being run."""
+        place.make()
+        write_durably(place.folder / SPEC, self.spec.to_toml())
+        place.write(
+            {
+                "spec": self.spec.model_dump(exclude_none=True),
+                "vary": {key: list(values) for key, values in self.vary.items()},
+                "seeds": list(self.seeds),
+                "points": [dict(point) for point in self.points],
+                "fractions": list(self.fractions),
+                "baselines": self.baselines,
+                "choices": dict(choices),
+            }
+        )
+
+    @classmethod
+    def read(cls, place: Place) -> Self:
+        """The study of a folder.
+
+        Raises:
+            DataError: there is none, or `study.json` cannot be read.
+        """
+        found = place.read()
+        if found is None:
+            raise DataError(
+                f"no study is in `{place.folder}`", why=f"it would hold `{STUDY}`", fix="give the --out of a study"
+            )
+        try:
+            return cls(
+                RunSpec.parse(found["spec"], origin=f"`{place.folder / STUDY}`"),
+                dict(found["vary"]),
+                seeds=tuple(found["seeds"]),
+                points=tuple(found["points"]),
+                fractions=tuple(found["fractions"]),
+                baselines=bool(found["baselines"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise DataError(
+                f"`{place.folder / STUDY}` is no study: {type(error).__name__}: {error}",
+                why="it says what is compared",
+                fix="give the command of the study again, which writes it anew and keeps the runs",
+            ) from None
+
+    def command(self, folder: Path) -> str:
+        """The command that makes this study again, as far as the command line has words for it."""
+        words = ["tether", "study", str(folder / SPEC)]
+        for key, values in self.vary.items():
+            words += ["--vary", axis_text(key, values)]
+        seeds = tuple(self.seeds)
+        is_counted = seeds == tuple(range(len(seeds)))
+        words += ["--seeds", str(len(seeds)) if is_counted else ",".join(map(str, seeds)) + ","]
+        words += ["--fractions", ",".join(f"{share:g}" for share in self.fractions)] if self.fractions else []
+        words += [] if self.baselines else ["--no-baselines"]
+        return shlex.join([*words, "--out", str(folder)])
+
+    def _choices(self) -> dict[str, Any]:
+        return {"threads": self.spec.threads or 1}
+
+
+def _jobs(asked: int | None, device: str | None = None) -> int:
+    return asked or (1 if device == "cuda" else cores())
+
+
+def _silent(line: str) -> None:
+    """Nobody listens."""
