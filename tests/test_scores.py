@@ -52,7 +52,7 @@ def test_a_class_without_test_pictures_does_not_lower_the_balanced_accuracy() ->
 
 
 def by_bins(confidence: np.ndarray, right: np.ndarray, bins: int) -> float:
-    """Guo et al., 2017, eq. 3, bin by bin."""
+    """Guo et al., 2017, bin by bin."""
     total = 0.0
     for b in range(bins):
         inside = (confidence > b / bins) & (confidence <= (b + 1) / bins)

@@ -25,7 +25,7 @@ class Answers:
     Args:
         probability: of the truth, by a softmax in float64.
         confidence: the probability of the guess.
-        brier: Σ over classes of (p − onehot)², from 0 to 2 (Brier, 1950, eq. 2).
+        brier: Σ over classes of (p − onehot)², from 0 to 2 (Brier, 1950).
         classes: how many the model tells apart.
 
     >>> found = Answers.of(np.array([[2.0, 0.0], [0.0, 2.0]]), np.array([0, 0]))

@@ -20,7 +20,7 @@ class Scores:
         nll: mean negative log likelihood, in nats.
         brier: mean over items of Σ over all classes of (p − onehot)², from 0 to 2 (Brier, 1950).
         ece: expected calibration error of the top label, Σ_b n_b/n · |right_b − confidence_b| over 15 bins of equal
-            width, each open below and closed above (Guo et al., 2017, eq. 3). It is biased upward on few items.
+            width, each open below and closed above (Guo et al., 2017). It is biased upward on few items.
         auroc: the chance that of two items, one a class, that of the second class gets the higher probability of it,
             ties half (Mann and Whitney, 1947); none unless there are two classes and both occur.
 
@@ -74,7 +74,7 @@ class Scores:
 
 
 def ece(answers: Answers, bins: int = BINS) -> float:
-    """Expected calibration error of the top label over bins of equal width (Guo et al., 2017, eq. 3)."""
+    """Expected calibration error of the top label over bins of equal width (Guo et al., 2017)."""
     edges = np.linspace(0, 1, bins + 1)
     which = np.digitize(answers.confidence, edges[1:-1], right=True)
     gaps = np.bincount(which, weights=answers.right - answers.confidence, minlength=bins)

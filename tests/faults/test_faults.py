@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from faults import checkpoints, damage, folders, pictures, settings, shown, tables, untrusted
+from faults import checkpoints, damage, folders, pictures, settings, shown, tables, unlabelled, untrusted
 from faults.case import Case, canary
 from tether.cli.app import COMMANDS, run
 
@@ -19,6 +19,7 @@ CASES: list[Case] = [
     *pictures.CASES,
     *folders.CASES,
     *tables.CASES,
+    *unlabelled.CASES,
     *untrusted.CASES,
 ]
 

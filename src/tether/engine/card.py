@@ -24,7 +24,7 @@ mean {{ prepared.mean | join(", ") }}, std {{ prepared.std | join(", ") }} |
 {%- if outcome.test %}
 | test accuracy | {{ "%.4f" | format(outcome.test.accuracy) }} on {{ outcome.test.count }} pictures, \
 95 % interval over pictures {{ "%.4f" | format(outcome.test.low) }} to {{ "%.4f" | format(outcome.test.high) }} |
-| of its probabilities | Brier score {{ "%.4f" | format(outcome.test.brier) }}, expected calibration error \
+| how right its probabilities are | Brier score {{ "%.4f" | format(outcome.test.brier) }}, expected calibration error \
 {{ "%.4f" | format(outcome.test.ece) }} over 15 bins |
 {%- endif %}
 {%- if outcome.probe and outcome.probe.accuracy %}
