@@ -148,3 +148,10 @@ def test_a_presets_words_are_shown_as_they_are_written():
     flags |= {"plan.args": {"alpha": 0.001, "view": "layers"}}
     record = RunRecord(RunSpec.from_flags(flags), environment(threads=1, device="cpu"))
     assert "plan group_lasso_sp(alpha=0.001, view='layers')" in str(record)
+
+
+def test_what_an_outcome_lacks_is_not_shown() -> None:
+    spec = RunSpec.from_flags({"model.name": "digits-cnn", "data.path": "digits"})
+    shown = str(RunRecord(spec, {}, outcome={"test": None, "agreement": {"target": {"count": 3}, "unlabelled": None}}))
+    assert "agreement  target count 3\n" in f"{shown}\n"
+    assert "unlabelled" not in shown

@@ -302,21 +302,24 @@ def test_a_signal_is_obeyed_while_outputs_are_compared(
     changes = {"source.path": str(source_run), "source.unlabelled": str(stripes("xy")), "plan.preset": "l2"}
     spec = RunSpec.from_flags(settings(changes))
     fit(spec, tmp_path / "whole")
-    monkeypatch.setattr("tether.engine.agreement.Compared.add", stopping(Compared.add, call=2))
+    calls: list[int] = []
+    monkeypatch.setattr("tether.engine.agreement.Compared.add", stopping(Compared.add, calls, at=2))
     with pytest.raises(Interrupted):
         fit(spec, tmp_path / "cut")
+    assert calls == [12, 12]
     monkeypatch.undo()
     resume(tmp_path / "cut")
     assert_same(tmp_path / "cut", tmp_path / "whole")
     assert (tmp_path / "cut/drift.json").read_bytes() == (tmp_path / "whole/drift.json").read_bytes()
 
 
-def stopping(add: Callable[..., None], call: int) -> Callable[..., None]:
-    calls = iter(range(1, 1000))
+def stopping(add: Callable[..., None], calls: list[int], at: int) -> Callable[..., None]:
+    """Notes how many pictures each call is of, and signals after one of them."""
 
-    def signalling(*arguments: Any) -> None:
-        add(*arguments)
-        if next(calls) == call:
+    def signalling(self: Compared, source: torch.Tensor, tuned: torch.Tensor) -> None:
+        add(self, source, tuned)
+        calls.append(len(source))
+        if len(calls) == at:
             os.kill(os.getpid(), signal.SIGTERM)
 
     return signalling

@@ -40,6 +40,8 @@ FORGED: dict[str, Callable[[Any], Any]] = {
     "another optimiser": lambda state: state | {"optimizer": {"state": {}, "param_groups": []}},
     "no generators": lambda state: state | {"ranks": [{"sums": {}}]},
     "sums of another kind": lambda state: state | {"ranks": [state["ranks"][0] | {"sums": {"job": 1}}]},
+    "scores of an earlier version": lambda state: state | {"best": state["best"] | {"validation": {"accuracy": 1.0}}},
+    "a state of an earlier version": lambda state: {key: state[key] for key in state if key != "unlabelled"},
     "no rows": lambda state: state | {"best": None},
 }
 
