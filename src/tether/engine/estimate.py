@@ -1,15 +1,18 @@
 """Estimate: about how long a run takes, from a few of its steps."""
 
+import itertools
 import time
+from contextlib import suppress
 
 import torch
 
 from tether.engine.build import Job
 from tether.engine.evaluate import logits_of
 from tether.engine.optimise import make_optimizer
-from tether.engine.retention import Retention
 from tether.engine.training import Training
-from tether.engine.update import update
+from tether.engine.update import refuse_to_part, update
+from tether.engine.yardsticks import Yardsticks
+from tether.errors import Diverged
 
 TIMED_STEPS = 3
 
@@ -21,11 +24,14 @@ def estimate(job: Job) -> float:
         InputError: what a run would refuse before its first step.
     """
     torch.set_num_threads(job.spec.threads or 1)
+    if job.spec.train.auto_batch:
+        refuse_to_part(job)
     training = Training(job, make_optimizer(job.spec.optimizer, job.model))
-    retention = Retention(job) if job.spec.source and job.spec.source.data else None
+    yardsticks = Yardsticks(job)
     split = job.task.split
     seen = len(split.validation) * (job.epochs + 1) + 2 * len(split.test)
-    seen += 3 * len(retention.chosen) if retention else 0
+    seen += 3 * len(yardsticks.retention.chosen) if yardsticks.retention else 0
+    seen += 2 * len(yardsticks.unlabelled) if yardsticks.unlabelled else 0
     seen += len(split.train) * (job.spec.probe or job.epochs == 0)
     return _step(training) * job.steps + _picture(job) * seen
 
@@ -36,18 +42,19 @@ def _step(training: Training) -> float:
     if not job.steps:
         return 0.0
     job.train_mode()
-    batches = list(zip(range(TIMED_STEPS + 1), job.task.batches(0), strict=False))
-    for _, batch in (*batches, *batches)[: TIMED_STEPS + 1]:
-        started = time.perf_counter()
-        update(training, job.model, batch)
-        taken.append(time.perf_counter() - started)
-    return min(taken[1:] or taken)
+    batches = [batch for _, batch in zip(range(TIMED_STEPS + 1), job.task.batches(0), strict=False)]
+    with suppress(Diverged):  # that is for the run to tell
+        for batch in itertools.islice(itertools.cycle(batches), TIMED_STEPS + 1):
+            started = time.perf_counter()
+            update(training, job.model, batch)
+            taken.append(time.perf_counter() - started)
+    return min(taken[1:] or taken or [0.0])
 
 
 def _picture(job: Job) -> float:
     """The time to decode and evaluate one picture."""
     started = time.perf_counter()
-    part = "test" if len(job.task.split.test) else "train"
-    batch = next(iter(job.task.still(part)))
+    still = job.task.still("test") if len(job.task.split.test) else job.task.still("train")
+    batch = next(iter(still))
     logits_of(job.model, [batch])
     return (time.perf_counter() - started) / len(batch[1])

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from tether.engine.build import Job
@@ -39,14 +40,21 @@ class Retention:
         body = self.source.body_of(model)
         weights = {name: value for name, value in body.items() if name not in buffers}
         try:
+            source = self._accuracy({}, watch)
+            kept = source if self._is_own(body) else self._accuracy(body, watch)
+            statistics = {name: value for name, value in body.items() if name in buffers}
             return {
                 "count": len(self.chosen),
-                "source": self._accuracy({}, watch),
-                "kept": self._accuracy(body, watch),
-                "kept_with_source_statistics": self._accuracy(weights, watch),
+                "source": source,
+                "kept": kept,
+                "kept_with_source_statistics": kept if self._is_own(statistics) else self._accuracy(weights, watch),
             }
         finally:
             self.source.model.load_state_dict(self.state)
+
+    def _is_own(self, values: Mapping[str, Tensor]) -> bool:
+        """Whether they are the source's, so that measuring again would give the same."""
+        return all(torch.equal(value, self.state[name]) for name, value in values.items())
 
     def _accuracy(self, changed: Mapping[str, Tensor], watch: Watched | None) -> float:
         self.source.model.load_state_dict(self.state)

@@ -168,7 +168,8 @@ def _outputs(outcomes: Sequence[Mapping[str, Any]]) -> Mapping[str, float]:
     found = [target for target in targets if target]
     if not found or len(found) < len(outcomes):
         return {}
-    return {name: fmean(target[name] for target in found) for name in OUTPUTS}
+    values = {name: [target[name] for target in found] for name in OUTPUTS}
+    return {name: fmean(each) for name, each in values.items() if None not in each}
 
 
 def _reliability(answers: Sequence[Answers]) -> Reliability:

@@ -138,6 +138,7 @@ def kept(outcome: Mapping[str, Any], measure: str) -> float | None:
 
 MEASURES: Mapping[str, tuple[str, ...]] = {
     "accuracy on the source task, by the source's head": ("retention", "kept"),
+    "agreement with the source model on the unlabelled pictures": ("agreement", "unlabelled", "agreement"),
     "agreement with the source model on target pictures": ("agreement", "target", "agreement"),
 }
 

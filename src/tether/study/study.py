@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 SPEC = "spec.toml"
 FRACTION = "data.fraction"
+HALF = 0.5
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,8 @@ class Study:
     """Configurations of one spec, each under the same seeds, with the baselines beside them.
 
     Args:
-        spec: what all have in common.
+        spec: what all have in common. Where `data.per_class` is given or varied and `data.test` is not, half of the
+            pictures are for test, and every seed draws from the others.
         vary: values by dotted key; all their combinations are compared. `plan` takes presets as `--plan` does.
         seeds: of the training pictures, the new head, and the order; the test pictures are the same for all.
         points: settings by dotted key, each one more configuration.
@@ -55,6 +57,7 @@ class Study:
     baselines: bool = True
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "spec", _with_test(self.spec, [self.vary, *self.points]))
         object.__setattr__(self, "seeds", self.grid.seeds)
 
     @cached_property
@@ -185,6 +188,17 @@ class Study:
 
     def _choices(self) -> dict[str, Any]:
         return {"threads": self.spec.threads or 1}
+
+
+def _with_test(spec: RunSpec, settings: Sequence[Mapping[str, Any]]) -> RunSpec:
+    """Hold half of the pictures out where so many a class are drawn and `data.test` is not given.
+
+    A single run tests on all that it does not draw, but seeds of one study draw from one pool and share their test.
+    """
+    is_drawn = spec.data.per_class is not None or any("data.per_class" in one for one in settings)
+    if not is_drawn or "test" in spec.data.model_fields_set:
+        return spec
+    return spec.replace({"data.test": HALF, "data.test_seed": spec.data.test_seed or 0})
 
 
 def _jobs(asked: int | None, device: str | None = None) -> int:
