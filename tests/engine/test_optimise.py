@@ -1,6 +1,6 @@
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -11,7 +11,6 @@ from tether.engine.build import build
 from tether.engine.loop import train
 from tether.engine.optimise import make_optimizer, make_schedule, rate
 from tether.engine.training import Training
-from tether.errors import SettingsError
 from tether.spec import OptimizerSpec
 
 
@@ -57,6 +56,8 @@ def test_optimisers_are_fused_have_no_decay_and_hold_what_is_trained() -> None:
     assert sgd.param_groups[0]["momentum"] == 0.5
 
 
-def test_nothing_to_train_is_refused() -> None:
-    with pytest.raises(SettingsError, match="no parameter is left to train"):
-        make_optimizer(OptimizerSpec(lr=0.1), nn.Linear(1, 1).requires_grad_(False))
+@pytest.mark.parametrize("name", ["adamw", "sgd"])
+def test_where_nothing_is_trained_it_has_nothing(name: Literal["adamw", "sgd"]) -> None:
+    optimizer = make_optimizer(OptimizerSpec(name=name, lr=0.1), nn.Linear(1, 1).requires_grad_(False))
+    assert [group["params"] for group in optimizer.param_groups] == [[]]
+    optimizer.step()

@@ -115,7 +115,7 @@ def test_nothing_is_trained_or_written(
     monkeypatch.chdir(tmp_path)
     changes = {"model.name": "cifar-resnet20", "batchnorm": "update", "source.path": str(resnet_run)}
     wanted, jobs = RunSpec.from_flags(settings(changes)), []
-    monkeypatch.setattr(module, "build", lambda spec: jobs.append(build(spec)) or jobs[-1])
+    monkeypatch.setattr(module, "build", lambda spec, **how: jobs.append(build(spec, **how)) or jobs[-1])
     preview(wanted)
     fresh = build(wanted).model.state_dict()
     assert all(torch.equal(value, fresh[name]) for name, value in jobs[0].model.state_dict().items())

@@ -24,12 +24,14 @@ from tether.escaping import printable
 from tether.guard import few
 from tether.matching.transfer import Transfer, transfer
 from tether.models.build import build as build_model
+from tether.models.build import classifier_name
 from tether.params.norms import norm_layers
 from tether.params.select import parameters
 from tether.penalties.frozen import Frozen
 from tether.record import RunRecord
 
 PLAN, SAME = "plan.json", "the same"
+ROUNDED = 1e-4
 T = TypeVar("T")
 
 
@@ -57,7 +59,7 @@ def audit_run(run: Path | str, *, trust_code: bool = False) -> Audit:
             anchor = Anchor({}, dict.fromkeys(parameters(trained.model)))
         leash = _attempt(lambda: Tether(trained.model, anchor, _plan(trained, job)))
         found += _outcome_rows(leash, trained, record.outcome)
-        found += _live(job)
+        found += _live(job, trained)
     return Audit(str(written["plan"]), tuple(found))
 
 
@@ -149,12 +151,13 @@ def _differing(one: Anchor, other: Anchor) -> list[str]:
 
 def _statistics(trained: Trained, anchor: Anchor, source: nn.Module) -> Iterator[Row]:
     ours, theirs, policy = norm_layers(trained.model), norm_layers(source), trained.spec.batchnorm
+    said = SAID[policy] if trained.spec.train.epochs else "stay"  # without a step nothing moves them
     for name in anchor.norms:
         pairs = zip(ours[name].buffers(), theirs[name].buffers(), strict=True)
         measured = "stay" if all(torch.equal(one, other) for one, other in pairs) else "move"
-        passed = measured == SAID[policy]
+        passed = measured == said
         note = "" if passed else f"batchnorm = {policy!r} in the spec, and in `model.safetensors` they {measured}"
-        yield Row("batchnorm as kept", name, SAID[policy], measured, passed, note)
+        yield Row("batchnorm as kept", name, said, measured, passed, note)
 
 
 def _outcome_rows(leash: Tether | TetherError, trained: Trained, outcome: Mapping[str, Any]) -> Iterator[Row]:
@@ -162,15 +165,37 @@ def _outcome_rows(leash: Tether | TetherError, trained: Trained, outcome: Mappin
     if isinstance(leash, TetherError):
         yield _unknown("acted", "all steps", leash)
         return
-    frozen = [part for part in leash.parts if isinstance(part.pull.penalty, Frozen)]
+    frozen = [part for part in leash.parts if isinstance(part.pull.penalty, Frozen) and not _set(part.name, trained)]
     if frozen:
         moved = [part.key for part in frozen if bool(part.displacement().any())]
         note = f"`model.safetensors` is not at the reference in {few(moved)}" if moved else ""
         yield Row(
             "frozen as kept", counted(len(frozen), "parameter"), "0 moved", f"{len(moved)} moved", not moved, note
         )
-    spared = all(part in frozen and part.rows is None for part in leash.parts)  # these have no gradient at all
+    spared = all(isinstance(part.pull.penalty, Frozen) and part.rows is None for part in leash.parts)  # no gradient
     yield _acted(outcome, none=spared, gathered=_is_gathered(leash, trained))
+
+
+def _untrained(job: Job, trained: Trained) -> Row:
+    built, kept = job.model.state_dict(), trained.model.state_dict()
+    moved = [name for name, value in kept.items() if not _is_alike(built[name].cpu(), value)]
+    note = f"no step was made, and `model.safetensors` is not as the spec builds it in {few(moved)}" if moved else ""
+    return Row("as built", counted(len(kept), "tensor"), "0 moved", f"{len(moved)} moved", not moved, note)
+
+
+def _is_alike(one: torch.Tensor, other: torch.Tensor) -> bool:
+    """Whether two tensors are equal but for the last digits of a probe, which another machine may round otherwise."""
+    if not one.is_floating_point():
+        return torch.equal(one, other)
+    return bool((one - other).abs().max() <= ROUNDED * other.abs().max()) if one.numel() else True
+
+
+def _set(name: str, trained: Trained) -> bool:
+    """Whether a parameter is one of a head that starts at a probe, and so never was at its reference."""
+    source = trained.spec.source
+    if source is None or source.head != "probe":
+        return False
+    return name.rpartition(".")[0] == classifier_name(trained.model)
 
 
 def _acted(outcome: Mapping[str, Any], *, none: bool, gathered: bool) -> Row:
@@ -193,10 +218,14 @@ def _is_gathered(leash: Tether, trained: Trained) -> bool:
     return max(every.values(), default=1) > 1
 
 
-def _live(job: Job | TetherError) -> Iterator[Row]:
-    """The audit of the run's first step."""
+def _live(job: Job | TetherError, trained: Trained) -> Iterator[Row]:
+    """The audit of the run's first step; of a run without one, whether its model is as its spec builds it."""
     if isinstance(job, TetherError):
         yield _unknown("pull delivered", "the first step", job)
+        return
+    if not job.steps:
+        yield Row("pull delivered", "the first step", "–", "–", None, "the run makes no step, and so nothing pulls")
+        yield _untrained(job, trained)
         return
     job.train_mode()
     optimizer = make_optimizer(job.spec.optimizer, job.model)

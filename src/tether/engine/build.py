@@ -1,7 +1,8 @@
 """From a spec to the objects of a run: the only place where they are put together."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import nn
@@ -16,6 +17,7 @@ from tether.data.loading import load as load_pictures
 from tether.data.split import split
 from tether.engine.importance import importance
 from tether.engine.preprocess import check_padding, settle
+from tether.engine.probe import linear_head, start_at_probe
 from tether.engine.source import read_classes, source_model
 from tether.errors import MachineError, SettingsError, TetherError
 from tether.escaping import terminal
@@ -45,7 +47,11 @@ RATES = {("adamw", False): 1e-3, ("adamw", True): 3e-4, ("sgd", False): 1e-2, ("
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """All that one run needs, with every choice made and written into its spec."""
+    """All that one run needs, with every choice made and written into its spec.
+
+    Args:
+        probed: what is known of the probe that its head starts at.
+    """
 
     spec: RunSpec
     task: ImageTask
@@ -54,6 +60,7 @@ class Job:
     moved: Transfer | None
     leash: Tether
     objective: Objective
+    probed: dict[str, Any] | None = None
 
     @property
     def epochs(self) -> int:
@@ -74,8 +81,11 @@ class Job:
                 self.model.get_submodule(name).eval()
 
 
-def build(spec: RunSpec) -> Job:
+def build(spec: RunSpec, *, started: bool = True) -> Job:
     """Make every object of a run; nothing is trained and nothing written.
+
+    Args:
+        started: fit the probe that a head may start at; in vain where the weights are taken from a checkpoint.
 
     Raises:
         InputError: whatever is wrong with data, source, network, plan or settings.
@@ -106,10 +116,10 @@ def build(spec: RunSpec) -> Job:
     task = ImageTask.of(spec, pictures, parts)
     fisher = importance(spec, source, moved, task) if needs_fisher(spec.plan.preset) else None
     leash = Tether(model, anchor, plan(spec.plan, fisher))
-    _freeze(leash)
+    _freeze(leash, spec)
     job = Job(spec, task, model, source, moved, leash, _objective(spec, source))
     _try(job)
-    return job
+    return _started(job, fitted=started) if spec.source is not None and spec.source.head == "probe" else job
 
 
 def plan(spec: PlanSpec, fisher: Fisher | None = None) -> Plan:
@@ -153,10 +163,15 @@ def _settled(spec: RunSpec, pictures: int) -> RunSpec:
     return spec.replace(
         {
             "data.augment": spec.data.augment or default_kind(prepared.size, prepared.channels),
-            "train.epochs": spec.train.epochs or max(EPOCHS, math.ceil(STEPS / steps_per_epoch(spec, pictures))),
+            "train.epochs": _epochs(spec, pictures),
             "optimizer.lr": spec.optimizer.lr or RATES[spec.optimizer.name, spec.source is not None],
         }
     )
+
+
+def _epochs(spec: RunSpec, pictures: int) -> int:
+    given = spec.train.epochs
+    return max(EPOCHS, math.ceil(STEPS / steps_per_epoch(spec, pictures))) if given is None else given
 
 
 def _on_machine(spec: RunSpec, model: nn.Module) -> RunSpec:
@@ -219,11 +234,22 @@ def _objective(spec: RunSpec, source: Checkpoint | None) -> Objective:
     return objective.bind(frozen(source_model(spec, source)).to(spec.device or "cpu"))
 
 
-def _freeze(leash: Tether) -> None:
+def _started(job: Job, *, fitted: bool) -> Job:
+    head = linear_head(job.model, job.task)
+    return replace(job, probed=start_at_probe(job.model, head, job.task, tested=job.spec.probe)) if fitted else job
+
+
+def _freeze(leash: Tether, spec: RunSpec) -> None:
     """Spare the gradients of parameters that may not move at all."""
     for part in leash.parts:
         if isinstance(part.pull.penalty, Frozen) and part.rows is None:
             part.parameter.requires_grad_(False)
+    if spec.train.epochs and not any(p.requires_grad for p in leash.parameters.values()):
+        raise SettingsError(
+            "no parameter is left to train",
+            why="the plan holds all of them where they are",
+            fix="a plan other than `frozen`, or a new head; or --epochs 0 to train nothing",
+        )
 
 
 @torch.no_grad()

@@ -9,7 +9,7 @@ from tether.spec import RunSpec
 TEMPLATE = """\
 # {{ spec.model.name | name }} on {{ spec.data.path | name }}
 
-{{ "Fine-tuned" if spec.source else "Trained from scratch" }} by Tether {{ version }}\
+{{ made }} by Tether {{ version }}\
 {% if spec.source %} from {{ spec.source.path | name }}{% endif %}, seed {{ spec.seed }}.
 
 | | |
@@ -17,8 +17,16 @@ TEMPLATE = """\
 | classes | {{ classes | map("name") | join(", ") }} |
 | input | {{ prepared.size }} × {{ prepared.size }} pixels, {{ prepared.channels }} channels, \
 mean {{ prepared.mean | join(", ") }}, std {{ prepared.std | join(", ") }} |
+{%- if outcome.epochs %}
 | training | {{ spec.optimizer.name }}, peak rate {{ spec.optimizer.lr }}, {{ outcome.epochs }} epochs of batches of \
 {{ spec.train.batch_size }}, augmentation {{ spec.data.augment }} |
+{%- else %}
+| training | none |
+{%- endif %}
+{%- if spec.source and spec.source.head == "probe" %}
+| head | starts at a ridge on the source's features, strength {{ "%.3g" | format(outcome.probe.strength) }}, chosen by \
+{{ outcome.probe.chosen_by }} |
+{%- endif %}
 | BatchNorm statistics of transferred layers | {{ spec.batchnorm }} |
 | epoch taken | {{ outcome.epoch_taken }}, chosen on {{ outcome.chosen_on }} |
 {%- if outcome.test %}
@@ -58,6 +66,12 @@ def card(spec: RunSpec, classes: tuple[str, ...], outcome: Mapping[str, Any], su
     # it is Markdown, where the escapes of HTML would be read as letters of a block of code
     pages = Environment(autoescape=False, keep_trailing_newline=True)
     pages.filters["name"] = markdown
-    return pages.from_string(TEMPLATE).render(
-        spec=spec, prepared=spec.preprocessing, classes=classes, outcome=outcome, summary=summary, version=__version__
-    )
+    known = {"spec": spec, "prepared": spec.preprocessing, "classes": classes, "outcome": outcome, "summary": summary}
+    return pages.from_string(TEMPLATE).render(known, made=_made(spec, outcome), version=__version__)
+
+
+def _made(spec: RunSpec, outcome: Mapping[str, Any]) -> str:
+    if not outcome["epochs"]:
+        probed = spec.source is not None and spec.source.head == "probe"
+        return "A linear probe, made" if probed else "Made without training"
+    return "Fine-tuned" if spec.source else "Trained from scratch"

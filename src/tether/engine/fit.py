@@ -92,8 +92,8 @@ class _Run:
         random.seed(spec.seed + self.ranks.rank)  # for networks that draw from these; torch's is seeded by `build`
         np.random.seed((spec.seed + self.ranks.rank) % 2**32)
         training, yardsticks = self._make(build(spec))
-        if training.job.spec.probe:
-            training.probed = self.ranks.told(probe(training.job.model, training.job.task))
+        probed = training.job.probed or (training.job.spec.probe and probe(training.job.model, training.job.task))
+        training.probed = self.ranks.told(probed or None)
         if self.ranks.rank:
             torch.manual_seed(training.job.spec.seed + self.ranks.rank)
         keeper = Keeper(folder, training)
@@ -112,7 +112,7 @@ class _Run:
         record = _begun(folder)
         settled = record.spec.model_dump()
         open_here = {key: settled[key] for key in ("threads", "device") if getattr(spec, key) is None}
-        now = build(spec.model_copy(update=open_here)).spec.model_dump()
+        now = build(spec.model_copy(update=open_here), started=False).spec.model_dump()
         if other := _differing(settled, now):
             key, there, here = other[0]
             raise RunExists(
@@ -188,7 +188,7 @@ def _built_again(record: RunRecord) -> Job:
     """
     started = record.environment.get("started_in")
     try:
-        return build(record.spec)
+        return build(record.spec, started=False)
     except InputError as error:
         if started and Path(started) != Path.cwd():
             whence = f"relative paths of its spec are from `{started}`, where it was started"

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from tether.engine.best import Best
+from tether.engine.build import Job
 from tether.engine.divergence import refuse_overflow
 from tether.engine.evaluate import score
 from tether.engine.progress import progress
@@ -10,12 +11,13 @@ from tether.engine.training import Row, Sums, Training
 from tether.engine.update import moves_in_a_pass, update
 from tether.engine.watch import Unwatched, Watched, over
 from tether.errors import Diverged
+from tether.scores import Scores
 
 
 def train(
     training: Training, log: Callable[[Row], None], *, watch: Watched | None = None, quiet: bool | None = None
 ) -> Best:
-    """Train a job from where it is to its end.
+    """Train a job from where it is to its end; one of no epochs is measured on validation as it is.
 
     Args:
         log: gets a row an epoch.
@@ -40,6 +42,8 @@ def train(
                     raise
                 advance(f"loss {loss:.3f}")
             log(end_epoch(training, watch))
+    if not job.epochs:
+        training.best.validation = _validated(job, watch)
     return training.best
 
 
@@ -53,8 +57,7 @@ def end_epoch(training: Training, watch: Watched) -> Row:
     job.leash.flush()
     ranks.share_buffers(job.model)
     watch.pause()
-    validated = len(job.task.split.validation) > 0
-    found = score(job.model, over(job.task.still("validation"), watch)) if validated else None
+    found = _validated(job, watch)
     sums = Sums.over(ranks.gathered(training.sums))
     row = {"epoch": training.epoch + 1, "step": training.step, **sums.row()}
     row |= {"validation_accuracy": found.accuracy, "validation_nll": found.nll} if found else {}
@@ -64,3 +67,9 @@ def end_epoch(training: Training, watch: Watched) -> Row:
     training.rows.append(row)
     training.epoch, training.batch, training.sums = training.epoch + 1, 0, Sums()
     return row
+
+
+def _validated(job: Job, watch: Watched) -> Scores | None:
+    if not len(job.task.split.validation):
+        return None
+    return score(job.model, over(job.task.still("validation"), watch))

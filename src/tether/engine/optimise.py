@@ -7,7 +7,6 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from tether.errors import SettingsError
 from tether.spec import OptimizerSpec
 
 
@@ -24,19 +23,8 @@ def rate(step: int, total: int, warmup: float) -> float:
 
 
 def make_optimizer(spec: OptimizerSpec, model: nn.Module) -> Optimizer:
-    """AdamW or SGD, fused and without a decay of its own.
-
-    Raises:
-        SettingsError: nothing is left to train.
-
-    """
-    trainable = [p for p in model.parameters() if p.requires_grad]
-    if not trainable:
-        raise SettingsError(
-            "no parameter is left to train",
-            why="the plan holds all of them where they are",
-            fix="a plan other than `frozen`, or a new head",
-        )
+    """AdamW or SGD, fused and without a decay of its own; of no parameter where none is trained."""
+    trainable = [{"params": [p for p in model.parameters() if p.requires_grad]}]
     lr = spec.lr
     assert lr is not None
     if spec.name == "sgd":

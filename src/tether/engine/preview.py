@@ -54,9 +54,9 @@ def preview(spec: RunSpec) -> Preview:
     Raises:
         InputError: whatever `fit` would refuse.
     """
-    job = build(spec)
+    job = build(spec, started=False)
     torch.set_num_threads(job.spec.threads or 1)
-    seconds = _step_seconds(job) * job.steps
+    seconds = _step_seconds(job) * job.steps if job.steps else 0.0
     optimizer = make_optimizer(job.spec.optimizer, job.model)
     job.leash.attach(optimizer)
     moved = [str(job.moved)] if job.moved else ["no source: every parameter is new"]
@@ -84,6 +84,8 @@ def total_pull(rates: list[float], strength: float) -> float:
 
 def _pulls(job: Job, optimizer: Optimizer) -> list[str]:
     plan = job.leash.plan
+    if not job.steps:
+        return ["no step is made: the model ends as it starts, and nothing pulls"]
     pulls = {
         (part.pull.target, part.penalty.strength, part.pull.schedule)
         for part in job.leash.parts

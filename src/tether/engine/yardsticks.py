@@ -8,6 +8,7 @@ import numpy as np
 from tether.answers import Answers
 from tether.data.loading import load_unlabelled
 from tether.engine.agreement import Agreement, Compared
+from tether.engine.best import Best
 from tether.engine.build import Job
 from tether.engine.evaluate import answers_of, logits_of
 from tether.engine.measure import tell_skipped
@@ -72,7 +73,7 @@ class Yardsticks:
             "validation": best.validation.to_json() if best.validation else None,
             "epoch_taken": best.epoch,
             "epochs": best.epochs,
-            "chosen_on": "validation" if best.validation else "nothing: the last epoch, without validation pictures",
+            "chosen_on": _chosen_on(best),
             "batchnorm": job.spec.batchnorm,
             "displacement": job.leash.log()["tether/displacement"],
             "steps": job.leash.steps_seen,
@@ -118,3 +119,9 @@ def _of(found: Compared | None, part: str) -> tuple[dict[str, Any] | None, str]:
     if not found.count:
         return None, "there are no test or validation pictures"
     return {"part": part, **(found.to_json() or {})}, ""
+
+
+def _chosen_on(best: Best) -> str:
+    if not best.epochs:
+        return "nothing: no step was made"
+    return "validation" if best.validation else "nothing: the last epoch, without validation pictures"

@@ -137,15 +137,19 @@ class Ridge:
             yield self.outputs - missed / np.maximum(free, LEAST)[:, None]
 
 
+def unit(path: Ridge) -> float:
+    """The mean variance of the features as they are used, in which strengths are told; 1 where all are constant."""
+    return float(path.spectrum.sum()) / len(path.basis) or 1.0
+
+
 def grid(path: Ridge, count: int = 49, *, low: float = 1e-6, high: float = 1e3) -> Float64[np.ndarray, " count"]:
-    """Strengths evenly spaced on a logarithmic scale, in units of the mean variance of the features as they are used.
+    """Strengths evenly spaced on a logarithmic scale, in units of the features' mean variance.
 
     >>> path = Ridge.of(np.array([[0.0], [4.0]]), np.array([[0.0], [1.0]]))
     >>> grid(path, 3, low=0.1, high=10).round(3).tolist()  # the variance is 4
     [0.4, 4.0, 40.0]
     """
-    scale = float(path.spectrum.sum()) / path.basis.shape[0] or 1.0
-    return np.geomspace(low, high, count) * scale
+    return np.geomspace(low, high, count) * unit(path)
 
 
 Decomposition = tuple[Float64[np.ndarray, " rank"], Float64[np.ndarray, "features rank"], Float64[np.ndarray, "n rank"]]

@@ -86,9 +86,15 @@ class ImageTask:
         return prepared, torch.from_numpy(self.pictures.labels[indices])
 
 
-def still_batches(pictures: Pictures, indices: Int64[np.ndarray, " n"], spec: RunSpec) -> Iterator[Batch]:
-    """Pictures in order, prepared as the spec says and not augmented."""
-    size = min(EVALUATION_BATCH, 2 * spec.train.batch_size)  # without gradients it takes no more than a step
+def still_batches(
+    pictures: Pictures, indices: Int64[np.ndarray, " n"], spec: RunSpec, *, size: int | None = None
+) -> Iterator[Batch]:
+    """Pictures in order, prepared as the spec says and not augmented.
+
+    Args:
+        size: pictures a batch; when not given, so few that they take no more memory than a step.
+    """
+    size = size or min(EVALUATION_BATCH, 2 * spec.train.batch_size)
     for start in range(0, len(indices), size):
         chunk = indices[start : start + size]
         images = Images(pictures, chunk, spec.preprocessing)
