@@ -7,12 +7,14 @@ import numpy as np
 from torch import nn
 
 from tether.checkpoint.checkpoint import Checkpoint
+from tether.checkpoint.resolve import load as load_checkpoint
 from tether.data.images import Images
+from tether.data.loading import load as load_pictures
 from tether.data.pictures import Pictures
-from tether.data.split import Split
+from tether.data.split import Split, split
 from tether.errors import MissingExtra, SettingsError
 from tether.escaping import terminal
-from tether.spec import ModelSpec, PreprocessingSpec, RunSpec
+from tether.spec import ModelSpec, PreprocessingSpec, RunSpec, SourceSpec
 
 MOST_MEASURED = 2000
 OWN: Mapping[str, Mapping[str, Any]] = {
@@ -56,6 +58,17 @@ def settle(spec: RunSpec, source: Checkpoint | None, pictures: Pictures, split: 
                 fix=f"--{key} with 1 number or {found['channels']}",
             )
     return PreprocessingSpec(**found)
+
+
+def prepared_as_from(source: SourceSpec, spec: RunSpec) -> PreprocessingSpec:
+    """What a run of this spec would settle if it came from that source.
+
+    Raises:
+        InputError: the source or the data cannot be read, or what they say is not enough.
+    """
+    pictures = load_pictures(spec.data.path, root=spec.data.root, skip_bad=spec.data.skip_bad)
+    parts = split(pictures, spec.data, spec.seed)
+    return settle(spec.model_copy(update={"source": source}), load_checkpoint(source.path), pictures, parts)
 
 
 def check_padding(model_spec: ModelSpec, model: nn.Module, padding: str | None) -> None:

@@ -72,7 +72,7 @@ class Place:
             return str(json.loads(self._failure(name).read_text(encoding="utf-8"))["error"])
         except FileNotFoundError:
             return ""
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             return f"failed, and why cannot be read: {error}"
 
     def _failure(self, name: str) -> Path:
@@ -120,6 +120,7 @@ class Place:
             raise _foreign(self.folder, "is a file")
         if self.folder.is_dir() and not (self.folder / STUDY).exists():
             others = [one.name for one in self.folder.iterdir() if one.name not in (RUNS, SHARED, CLAIMS)]
+            others += [f"{RUNS}/{one.name}" for one in self.folder.glob(f"{RUNS}/*")]
             if others:
                 raise _foreign(self.folder, f"holds `{others[0]}` and no study")
 

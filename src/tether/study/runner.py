@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tether.errors import TetherError
+from tether.errors import Interrupted, TetherError
 from tether.escaping import terminal
 from tether.spec import RunSpec
 from tether.study.configuration import Configuration
@@ -39,15 +39,18 @@ class Runner:
 
         Raises:
             TetherError: one of them cannot run; the first is told, and how many are.
+            Interrupted: a signal asked a process to stop.
         """
         wanted = Counter(one.digest for one, _ in self.open(grid))
         unknown = [one for one in grid.configurations if one.digest in wanted and one.digest not in self._settled]
         wrong: list[tuple[Configuration, Answer]] = []
         tasks = iter([((one, grid.seeds[0]), self._check(one, grid.seeds[0])) for one in unknown])
         for (one, _), answer in self.crew.answers(tasks):
+            if "interrupted" in answer:
+                raise Interrupted(answer["interrupted"], "a process of the study is stopped")
             if "error" in answer:
                 wrong.append((one, answer))
-            elif "settled" in answer:
+            else:
                 self._settled[one.digest], self._seconds[one.digest] = answer["settled"], answer["seconds"]
         if wrong:
             raise _refused(wrong, grid)

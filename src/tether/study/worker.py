@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from tether.errors import Interrupted, RunLocked, TetherError
+from tether.escaping import terminal
 from tether.files import MANIFEST
 from tether.lock import locked
 from tether.shelf import shelf
-from tether.spec import RunSpec
+from tether.spec import RunSpec, SourceSpec
 
 Answer = dict[str, Any]
 PARENT_ENDS = 1  # of prctl: the signal that this process is sent when its parent ends
@@ -56,18 +57,22 @@ def answered(task: Mapping[str, Any]) -> Answer:
         kind = type(error).__name__
         return {"error": error.what, "why": error.why, "fix": error.fix, "kind": kind, "exit_code": error.exit_code}
     except Exception as error:  # noqa: BLE001 - one run that fails is no reason for the others to end
-        told = "".join(traceback.format_exception_only(error)).strip()
+        told = terminal("".join(traceback.format_exception_only(error)).strip())
         return {"error": told, "why": traceback.format_exc(), "fix": "", "kind": "bug", "exit_code": 1}
 
 
-def _checked(spec: RunSpec, like: str | None) -> Answer:
-    """What a run settles, and about how long it takes; nothing is written."""
+def _checked(spec: RunSpec, like: Mapping[str, Any] | None) -> Answer:
+    """What a run settles, and about how long it takes; nothing is written.
+
+    Args:
+        like: the source by which a run without one prepares its pictures.
+    """
     from tether.engine.build import build
     from tether.engine.estimate import estimate
+    from tether.engine.preprocess import prepared_as_from
 
     if like is not None:
-        known = build(spec.replace({"source.path": like})).spec.preprocessing
-        spec = spec.model_copy(update={"preprocessing": known})
+        spec = spec.model_copy(update={"preprocessing": prepared_as_from(SourceSpec.model_validate(like), spec)})
     started = time.perf_counter()
     job = build(spec)
     seconds = time.perf_counter() - started + estimate(job)
