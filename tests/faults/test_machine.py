@@ -121,9 +121,9 @@ def test_a_signal_while_the_model_is_written_is_obeyed_after_it(
 
     real = Keeper.close
 
-    def close(self: Keeper, outcome: Any) -> None:
+    def close(self: Keeper, *found: Any) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
-        real(self, outcome)
+        real(self, *found)
 
     monkeypatch.setattr(Keeper, "close", close)
     assert run([*words, "--out", str(tmp_path / "run")], COMMANDS) == 0
