@@ -14,6 +14,7 @@ from tether.engine.build import build
 from tether.engine.retention import Retention
 from tether.errors import MatchError
 from tether.models.build import build as build_model
+from tether.shelf import shelf
 from tether.spec import ModelSpec, PreprocessingSpec
 
 Settings = Callable[..., dict[str, Any]]
@@ -43,6 +44,26 @@ def test_all_is_kept_where_nothing_moved(settings: Settings, stripes: Any, sourc
     assert found["source"] == by_hand(tensors(source_run), "digits-cnn", stripes(), record.spec.preprocessing)
     assert found["source"] > 0.9
     assert found["count"] == 30
+
+
+def test_on_a_shelf_the_source_is_measured_once(
+    settings: Settings, stripes: Any, source_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes = {"source.path": str(source_run), "source.data": str(stripes()), "train.epochs": 1}
+    alone = fit(RunSpec.from_flags(settings(changes)), tmp_path / "alone").outcome["retention"]
+    measured: list[int] = []
+    accuracy = Retention._accuracy
+    monkeypatch.setattr(
+        Retention,
+        "_accuracy",
+        lambda self, changed, watch: (measured.append(len(changed)), accuracy(self, changed, watch))[1],
+    )
+    with shelf(tmp_path / "shelf"):
+        found = [fit(RunSpec.from_flags(settings(changes)), tmp_path / name).outcome["retention"] for name in "ab"]
+        other = {"source.data": str(stripes(count=7))}
+        fit(RunSpec.from_flags(settings(changes | other)), tmp_path / "other")
+    assert found == [alone, alone]
+    assert measured.count(0) == 2, "once for either of two sets of pictures"
 
 
 @pytest.mark.parametrize("policy", ["source", "update"])

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float64
 
+from tether.study.intervals import on_test_set
 from tether.summary import table
 
 METHODS = ("scratch", "linear probe", "plain", "differential_l2", "l2_sp")
@@ -85,13 +86,10 @@ def difference(ours: Float64[np.ndarray, " seeds"], theirs: Float64[np.ndarray, 
     >>> difference(np.array([0.9, 0.8]), np.array([0.8, 0.9]))
     'no more than chance, +0.0 [-127.1, +127.1],'
     """
-    from scipy.stats import t
-
-    points = 100 * (ours - theirs)
-    mean, error = points.mean(), points.std(ddof=1) / len(points) ** 0.5
-    reach = float(t.ppf(0.975, len(points) - 1)) * error
-    said = f"{mean:+z.1f} [{mean - reach:+z.1f}, {mean + reach:+z.1f}]"
-    return said if abs(mean) > reach else f"no more than chance, {said},"
+    found = on_test_set(ours, theirs)
+    middle, low, high = (f"{100 * value:+z.1f}" for value in (found.estimate, found.low, found.high))
+    said = f"{middle} [{low}, {high}]"
+    return said if found.beyond_noise else f"no more than chance, {said},"
 
 
 def draw(demo: Demo, path: Path) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -12,6 +13,7 @@ from tether.engine.measure import to_evaluate
 from tether.engine.source import source_classes
 from tether.engine.watch import Unwatched, Watched, over
 from tether.engine.whole import WholeSource
+from tether.shelf import current
 from tether.tasks.image import still_batches
 
 
@@ -40,7 +42,7 @@ class Retention:
         body = self.source.body_of(model)
         weights = {name: value for name, value in body.items() if name not in buffers}
         try:
-            source = self._accuracy({}, watch)
+            source = self._own(watch)
             kept = source if self._is_own(body) else self._accuracy(body, watch)
             statistics = {name: value for name, value in body.items() if name in buffers}
             return {
@@ -51,6 +53,15 @@ class Retention:
             }
         finally:
             self.source.model.load_state_dict(self.state)
+
+    def _own(self, watch: Watched | None) -> float:
+        """The source model's own accuracy; on a shelf, if one is in use, it is measured once for all runs."""
+        shelf, spec, source = current(), self.job.spec, self.job.source
+        if shelf is None or source is None or source.digest is None:
+            return self._accuracy({}, watch)
+        settings = spec.model_dump(mode="json", include={"model", "source", "preprocessing", "device", "threads"})
+        about = {"source": source.digest, "pictures": self.pictures.digest, "batch": spec.train.batch_size, **settings}
+        return float(shelf.array(about, lambda: np.array([self._accuracy({}, watch)]))[0])
 
     def _is_own(self, values: Mapping[str, Tensor]) -> bool:
         """Whether they are the source's, so that measuring again would give the same."""
