@@ -69,7 +69,7 @@ def sent(task: Mapping[str, Any]) -> dict[str, Any]:
 def test_a_check_settles_what_the_runs_share_and_writes_nothing(small: Spec, tmp_path: Path) -> None:
     before = sorted(tmp_path.rglob("*"))
     found = sent(check(small()))
-    assert found.keys() == {"settled", "seconds"}
+    assert found.keys() >= {"settled", "seconds"}
     assert found["settled"].keys() == {"preprocessing", "threads", "device"}
     assert found["settled"]["preprocessing"]["size"] == 12
     assert 0 < found["seconds"] < 60
@@ -227,7 +227,7 @@ def test_a_process_answers_each_task_with_a_line_and_nothing_else(small: Spec, p
         for task in (check(noisy), make(noisy, place, "noisy"), {"do": "fit", "spec": {}}):
             ask(task)
         lines = [json.loads(process.stdout.readline()) for _ in range(3)]
-        assert lines[0].keys() == {"settled", "seconds"}
+        assert lines[0].keys() >= {"settled", "seconds"}
         assert lines[1]["done"]
         assert "model" in lines[2]["error"]
         ask(make(endless, place, "endless"))
@@ -237,7 +237,7 @@ def test_a_process_answers_each_task_with_a_line_and_nothing_else(small: Spec, p
         rest, said = process.communicate(timeout=60)
     finally:
         process.kill()
-        process.wait()
+        process.communicate()
     assert json.loads(rest) == {"interrupted": signal.SIGTERM}
     assert process.returncode == 0
     assert "imported\n" in said

@@ -110,11 +110,13 @@ class Method:
     Args:
         chosen: the name of the candidate.
         candidates: the names of all that it was chosen from.
+        trials: of the searches that have chosen numbers of the candidates, all together; 0 where there was none.
     """
 
     name: str
     chosen: str
     candidates: tuple[str, ...]
+    trials: int = 0
 
 
 @dataclass(frozen=True)
@@ -143,6 +145,7 @@ class Sweep:
         candidates: names, by rising strength.
         contrasts: one a candidate, against `theirs` (plain fine-tuning), simultaneous within the sweep.
         matters: whether the strongest claim that the intervals allow is that strength matters.
+        settings: what of its candidates' settings the study varies beside the plan, by dotted key; theirs has the same.
     """
 
     method: str
@@ -150,6 +153,7 @@ class Sweep:
     candidates: tuple[str, ...]
     contrasts: tuple[Verdict, ...]
     matters: bool
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from tether.settings import dotted
 from tether.spec import FisherSpec, PlanSpec, RunSpec, SourceSpec
 from tether.study.axis import value_text
 from tether.study.baselines import Kind
+from tether.study.cell import OF_PLAN
 
 Role = Literal["baseline", "varied"]
 UNSAFE = re.compile(r"[^a-z0-9_]+")
@@ -29,6 +30,7 @@ class Configuration:
         condition: those that the study varies and that say what is learnt from what, by dotted key.
         settings: the others that the study varies, which say how; both without those that change nothing in it.
         source: where a run from scratch has its preprocessing from, so that all see the same pictures.
+        trials: of a search that has chosen numbers of it; 0 where none has.
     """
 
     name: str
@@ -39,6 +41,22 @@ class Configuration:
     condition: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     source: SourceSpec | None = None
+    trials: int = 0
+
+    @property
+    def beside(self) -> Mapping[str, Any]:
+        """Those of its settings that are not of the plan."""
+        return {key: value for key, value in self.settings.items() if key.split(".")[0] not in OF_PLAN}
+
+    @property
+    def label(self) -> str:
+        """Its name within its condition."""
+        return named(self.kind, self.spec, self.beside)
+
+    def stands_in(self, condition: Mapping[str, Any]) -> bool:
+        """Whether it is of a condition; a run from scratch, which no source matters to, is of each that has its own."""
+        is_within = self.condition.items() <= condition.items()
+        return is_within and (self.kind == "scratch" or len(self.condition) == len(condition))
 
     @property
     def digest(self) -> str:

@@ -130,10 +130,10 @@ def _read(one: Configuration, seed: int, place: Place, measure: str) -> tuple[Re
     if place.is_done(name):
         reading = Reading(place.run(name), seed)
         try:
-            result, _ = reading.result(measure), (reading.answers, reading.split, reading.held)
+            reading.verify()
         except TetherError as error:
             return None, RunResult(seed, folder, "failed", error.what)
-        return reading, result
+        return reading, reading.result(measure)
     if why := place.failure(name):
         return None, RunResult(seed, folder, "failed", why)
     return None, RunResult(seed, folder, "missing")

@@ -24,6 +24,7 @@ from tether.study.study import Study
 from tether.study.told import notes, summary
 
 PLAIN, SCRATCH = "none", "scratch"
+TRANSFER = (PLAIN, SCRATCH)
 LEVEL, POINT = 0.95, 0.01
 ENOUGH = 2  # seeds, so that there is a spread
 Scored = Float[ndarray, "seeds items"]
@@ -44,13 +45,7 @@ def read_study(folder: Path | str, against: str | None = None) -> Comparison:
     study = Study.read(place)
     parts = [Part.of(condition, study.grid, place) for condition in conditions(study.grid)]
     against = _against(parts, against)
-    methods = [[(one.name, against) for one in part.methods if one.name != against] for part in parts]
-    contrasts = _contrasts(parts, methods)
-    transfers = _contrasts(parts, [[(PLAIN, SCRATCH)] for _ in parts])
-    groups = tuple(
-        _group(part, found, next(iter(transfer), None))
-        for part, found, transfer in zip(parts, contrasts, transfers, strict=True)
-    )
+    groups = tuple(_group(part, *found) for part, found in zip(parts, _contrasts(parts, against), strict=True))
     runs = [run for group in groups for one in group.candidates for run in one.runs]
     readings = [reading for part in parts for one in part.evidence for reading in one.readings.values()]
     made = Comparison(
@@ -89,11 +84,28 @@ def _group(part: Part, contrasts: Sequence[Contrast], transfer: Contrast | None)
     )
 
 
-def _contrasts(parts: Sequence[Part], named: Sequence[Sequence[tuple[str, str]]]) -> list[list[Contrast]]:
-    """The contrasts of every part, all of them simultaneous; those that cannot be made are left out."""
-    found = [list(_comparable(part, names)) for part, names in zip(parts, named, strict=True)]
+def _contrasts(parts: Sequence[Part], against: str) -> list[tuple[list[Contrast], Contrast | None]]:
+    """Of every part the contrasts, and that of transfer; all of them are simultaneous, and what cannot be is none."""
+    named = [dict.fromkeys((one.name, against) for one in part.methods if one.name != against) for part in parts]
+    asked = [[*names, *(() if against in TRANSFER else (TRANSFER,))] for names in named]
+    found = [list(_comparable(part, names)) for part, names in zip(parts, asked, strict=True)]
     told = iter(_verdicts([(pair, evidence) for rows in found for pair, evidence in rows]))
-    return [[_contrast(pair, evidence, next(told)) for pair, evidence in rows] for rows in found]
+    made = [{pair: _contrast(pair, evidence, next(told)) for pair, evidence in rows} for rows in found]
+    return [
+        ([one[pair] for pair in names if pair in one], _transfer(one)) for names, one in zip(named, made, strict=True)
+    ]
+
+
+def _transfer(found: Mapping[tuple[str, str], Contrast]) -> Contrast | None:
+    """Plain fine-tuning against scratch, which may be there the other way round."""
+    other = found.get((SCRATCH, PLAIN))
+    return found.get(TRANSFER) or (other and _turned(other))
+
+
+def _turned(one: Contrast) -> Contrast:
+    verdict = replace(one.verdict, ours=one.theirs, theirs=one.ours, interval=one.verdict.interval.turned)
+    test_set = {metric: interval.turned for metric, interval in one.test_set.items()}
+    return replace(one, ours=one.theirs, theirs=one.ours, verdict=verdict, test_set=test_set)
 
 
 def _comparable(part: Part, names: Sequence[tuple[str, str]]) -> Iterator[tuple[tuple[str, str], Pair]]:
@@ -128,23 +140,24 @@ def _contrast(names: tuple[str, str], evidence: Pair, verdict: Verdict) -> Contr
 
 
 def _sweeps(part: Part) -> Iterator[Sweep]:
-    """Each penalty over its strengths, against plain fine-tuning, or against its own weakest without that."""
-    plain = next((one for one in part.evidence if one.configuration.name == PLAIN), None)
-    swept: dict[tuple[str, str], list[tuple[float, Evidence]]] = {}
+    """Each penalty over its strengths, all else equal, against plain fine-tuning, or its own weakest without that."""
+    plain = {repr(one.configuration.beside): one for one in part.evidence if one.configuration.method == PLAIN}
+    swept: dict[tuple[str, str, str], list[tuple[float, Evidence]]] = {}
     for one in part.evidence:
         strength, reference = next(iter(one.readings.values())).held if one.readings else (None, None)
         if strength is not None and reference is not None:
-            swept.setdefault((one.configuration.method, reference), []).append((strength, one))
-    for (method, reference), found in swept.items():
+            key = (one.configuration.method, reference, repr(one.configuration.beside))
+            swept.setdefault(key, []).append((strength, one))
+    for (method, reference, beside), found in swept.items():
         rising = [one for _, one in sorted(found, key=lambda pair: pair[0])]
         if len({strength for strength, _ in found}) < 2:
             continue
-        theirs = plain or rising[0]
+        theirs = plain.get(beside, rising[0])
         others = [one for one in rising if one is not theirs and _is_comparable(one, theirs)]
         pairs = [((one.configuration.name, theirs.configuration.name), (one, theirs)) for one in others]
-        told = _verdicts(pairs)
-        names = tuple(one.configuration.name for one in rising)
-        yield Sweep(method, reference, names, told, any(one.winner for one in told))
+        told, names = _verdicts(pairs), tuple(one.configuration.name for one in rising)
+        matters = any(one.winner for one in told)
+        yield Sweep(method, reference, names, told, matters, rising[0].configuration.beside)
 
 
 def _is_comparable(ours: Evidence, theirs: Evidence) -> bool:

@@ -4,7 +4,7 @@
 other items too, and only that names a winner; `on_new_draws` what training and test data drawn anew would give.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -45,6 +45,11 @@ class Interval:
     def beyond_noise(self) -> bool:
         """Whether the interval leaves zero out."""
         return self.low > 0 or self.high < 0
+
+    @property
+    def turned(self) -> "Interval":
+        """What theirs is above ours."""
+        return replace(self, low=-self.high, high=-self.low, estimate=-self.estimate)
 
     @property
     def points(self) -> str:

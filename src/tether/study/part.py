@@ -1,6 +1,6 @@
 """Part: all that a study has tried under one condition, and what validation chose of it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
@@ -25,7 +25,7 @@ class Part:
     """The configurations of one condition, in the order of the grid, with what their runs have left.
 
     Raises:
-        DataError: runs of one condition saw different test pictures.
+        DataError: runs of one condition had other data, or were tested on other pictures.
     """
 
     condition: Mapping[str, Any]
@@ -34,7 +34,7 @@ class Part:
     @classmethod
     def of(cls, condition: Mapping[str, Any], grid: Grid, place: Place) -> "Part":
         """Read the runs of a condition; what is kept of the source is told by one measure for all."""
-        within = [one for one in grid.configurations if one.condition.items() <= condition.items()]
+        within = [one for one in grid.configurations if one.stands_in(condition)]
         tried = [Evidence.of(one, grid.seeds, place, "") for one in within]
         measure = _measure(tried)
         part = cls(condition, tuple(one.measured(measure) for one in tried))
@@ -66,7 +66,8 @@ class Part:
     def methods(self) -> tuple[Method, ...]:
         """Every method with its chosen candidate; without validation every candidate is one by itself."""
         if not self.is_validated:
-            return tuple(Method(name, name, (name,)) for name in (one.configuration.name for one in self.evidence))
+            tried = (one.configuration for one in self.evidence)
+            return tuple(Method(one.label, one.name, (one.name,), one.trials) for one in tried)
         names = dict.fromkeys(one.configuration.method for one in self.evidence)
         return tuple(self._chosen(name) for name in names)
 
@@ -76,7 +77,8 @@ class Part:
         most = max(len(one.readings) for one in tried)
         able = [one for one in tried if len(one.readings) == most]
         best = max(able, key=lambda one: one.mark or (-1.0, 0.0))
-        return Method(method, best.configuration.name, tuple(one.configuration.name for one in tried))
+        trials = sum(one.configuration.trials for one in tried)
+        return Method(method, best.configuration.name, tuple(one.configuration.name for one in tried), trials)
 
     def of_method(self, name: str) -> Evidence | None:
         """The evidence of a method's chosen candidate."""
@@ -117,27 +119,31 @@ class Part:
         yield from fullest.readings.items()
 
     def refuse_other_pictures(self) -> None:
-        """Refuse runs that were tested on other pictures than the first one.
+        """Refuse runs on other data than the first one's, or tested on others of its pictures.
 
         Raises:
             DataError: see above.
         """
-        if self.first is None:
-            return
         for one in self.evidence:
             for reading in one.readings.values():
-                if reading.split["test_digest"] != self.first.split["test_digest"]:
-                    raise DataError(
-                        f"`{reading.folder}` was tested on other pictures than `{self.first.folder}`",
-                        why="methods are compared on the same test pictures, and the data were changed between",
-                        fix="remove the runs from before the change, and give the command of the study again",
-                    )
+                for key, what in (("test_digest", "was tested on other pictures"), ("digest", "had other data")):
+                    if self.first is not None and reading.split[key] != self.first.split[key]:
+                        raise DataError(
+                            f"`{reading.folder}` {what} than `{self.first.folder}`",
+                            why="methods are compared on the same pictures, and the data were changed between",
+                            fix="remove the runs from before the change, and give the command of the study again",
+                        )
 
 
 def conditions(grid: Grid) -> list[Mapping[str, Any]]:
-    """The different conditions of a grid; one that lacks an axis, such as scratch, stands in each that has it."""
-    found = list({repr(one.condition): one.condition for one in grid.configurations}.values())
-    return [one for one in found if not any(one.items() < other.items() for other in found)]
+    """The different conditions of a grid, without those that only runs from scratch have and that lie in others."""
+    ordinary = _different(one.condition for one in grid.configurations if one.kind != "scratch")
+    scratch = _different(one.condition for one in grid.configurations if one.kind == "scratch")
+    return ordinary + [one for one in scratch if not any(one.items() <= other.items() for other in ordinary)]
+
+
+def _different(found: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    return list({repr(one): one for one in found}.values())
 
 
 def _measure(tried: list[Evidence]) -> str:

@@ -1,9 +1,10 @@
 """Reading: what one run of a study left in its folder."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,6 +24,7 @@ ANSWERS, SPLIT, PLAN, DRIFT, WEIGHTS = (
     "drift.json",
     "model.safetensors",
 )
+PARTS, MOVED = ("train", "validation", "test"), ("name", "norm", "reference", "mars")
 T = TypeVar("T")
 
 
@@ -38,15 +40,20 @@ class Reading:
     folder: Path
     seed: int
 
+    def verify(self) -> None:
+        """Hold every file against the manifest, and read all that a comparison needs."""
+        verify_manifest(self.folder)
+        _ = (self.outcome, self.environment, self.answers, self.split, self.classes, self.drift, self.rows, self.held)
+
     @cached_property
     def outcome(self) -> Mapping[str, Any]:
         """All of `outcome.json`."""
-        return self._json(OUTCOME, dict)
+        return self._read(OUTCOME, _table)
 
     @cached_property
     def environment(self) -> Mapping[str, Any]:
         """Where it ran."""
-        return self._json(ENVIRONMENT, dict)
+        return self._read(ENVIRONMENT, _table)
 
     @cached_property
     def answers(self) -> Answers | None:
@@ -59,7 +66,7 @@ class Reading:
     @cached_property
     def split(self) -> Mapping[str, Any]:
         """Which pictures were in which part."""
-        return self._json(SPLIT, dict)
+        return self._read(SPLIT, lambda text: _having(_table(text), *PARTS, "digest", "test_digest"))
 
     @cached_property
     def classes(self) -> tuple[str, ...]:
@@ -78,25 +85,17 @@ class Reading:
         """How far each transferred parameter moved; none without a source."""
         if not (self.folder / DRIFT).exists():
             return ()
-        return tuple(self._json(DRIFT, dict)["layers"])
+        return self._read(DRIFT, lambda text: tuple(_having(row, *MOVED) for row in _table(text)["layers"]))
 
     @cached_property
     def rows(self) -> tuple[Mapping[str, Any], ...]:
         """A row an epoch."""
-        return tuple(self._read(METRICS_FILE, lambda text: [json.loads(line) for line in text.splitlines()]))
+        return self._read(METRICS_FILE, lambda text: tuple(map(_table, text.splitlines())))
 
     @cached_property
     def held(self) -> tuple[float | None, str | None]:
         """The strength of the L2 that holds most transferred values, and what to; none where there is none."""
-        found: dict[tuple[float, str], int] = {}
-        for row in self._json(PLAN, dict)["parameters"]:
-            if row["fate"].startswith("transferred") and row["strength"] is not None:
-                count = 1
-                for size in row["shape"]:
-                    count *= size
-                key = (float(row["strength"]), str(row["reference"]))
-                found[key] = found.get(key, 0) + count
-        return max(found, key=lambda key: found[key]) if found else (None, None)
+        return self._read(PLAN, lambda text: _held(_table(text)["parameters"]))
 
     def result(self, measure: str) -> RunResult:
         """What the report tells of it."""
@@ -111,18 +110,12 @@ class Reading:
             outcome=outcome,
         )
 
-    def _json(self, name: str, kind: type[T]) -> T:
-        found = self._read(name, json.loads)
-        if not isinstance(found, kind):
-            raise _strange(self.folder / name, f"it is no {kind.__name__}")
-        return found
-
-    def _read(self, name: str, parse: Callable[[str], Any]) -> Any:
+    def _read(self, name: str, parse: Callable[[str], T]) -> T:
         verify_manifest(self.folder, only=(name,))
         try:
             return parse((self.folder / name).read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError) as error:
-            raise _strange(self.folder / name, str(error)) from None
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise _strange(self.folder / name, f"{type(error).__name__}: {error}") from None
 
 
 def kept(outcome: Mapping[str, Any], measure: str) -> float | None:
@@ -141,6 +134,28 @@ MEASURES: Mapping[str, tuple[str, ...]] = {
     "agreement with the source model on the unlabelled pictures": ("agreement", "unlabelled", "agreement"),
     "agreement with the source model on target pictures": ("agreement", "target", "agreement"),
 }
+
+
+def _table(text: str) -> dict[str, Any]:
+    found = json.loads(text)
+    if not isinstance(found, dict):
+        raise TypeError("it is no JSON object")
+    return found
+
+
+def _having(table: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
+    for name in names:
+        table[name]
+    return table
+
+
+def _held(rows: Iterable[Mapping[str, Any]]) -> tuple[float | None, str | None]:
+    found: dict[tuple[float, str], int] = {}
+    for row in rows:
+        if row["fate"].startswith("transferred") and row["strength"] is not None:
+            key = (float(row["strength"]), str(row["reference"]))
+            found[key] = found.get(key, 0) + prod(row["shape"])
+    return max(found, key=lambda key: found[key]) if found else (None, None)
 
 
 def _metrics(found: Any) -> Metrics:

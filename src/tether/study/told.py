@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from tether.escaping import terminal
+from tether.study.axis import value_text
 from tether.study.comparison import Comparison, Contrast, Group, Sweep
 
 SHARED_MUCH = 0.1
@@ -30,6 +31,9 @@ def _of_group(group: Group, found: Comparison) -> Iterator[str]:
 
 def _methods(group: Group, found: Comparison) -> Iterator[str]:
     """Which methods differ from the one that all are compared with, and by how much at least."""
+    if len(group.methods) < 2:
+        yield f"there is nothing to compare: the only method is {_named(group.methods[0].name)}"
+        return
     if not group.contrasts:
         yield f"nothing can be compared with {terminal(found.against)}: that takes two seeds or more of both"
         return
@@ -58,7 +62,8 @@ def _transfer(contrast: Contrast) -> str:
 def _sweep(sweep: Sweep) -> str:
     against = terminal(sweep.contrasts[0].theirs)
     widest = max(sweep.contrasts, key=lambda one: abs(one.interval.estimate))
-    held = f"{terminal(sweep.method)} (toward {sweep.reference})"
+    beside = "".join(f", {terminal(key)} {value_text(value)}" for key, value in sweep.settings.items())
+    held = f"{terminal(sweep.method)} (toward {sweep.reference}{beside})"
     if not sweep.matters:
         largest = f"the largest difference is {terminal(widest.ours)}'s, {widest.interval.points}"
         return f"λ does not matter here for {held}: no strength differs from {against} beyond the noise; {largest}"
@@ -106,9 +111,11 @@ def _limits(found: Comparison) -> Iterator[str]:
                 "them, so that other pools would differ more than the intervals say."
             )
     if found.failed:
-        yield f"{len(found.failed)} runs failed; their methods are compared on the seeds that are left."
+        runs = "1 run" if len(found.failed) == 1 else f"{len(found.failed)} runs"
+        yield f"{runs} failed; what has failed is compared on the seeds that are left."
     if found.missing:
-        yield f"{found.missing} runs have not ended; this is what there is so far."
+        runs = "1 run has" if found.missing == 1 else f"{found.missing} runs have"
+        yield f"{runs} not ended; this is what there is so far."
 
 
 def _named(method: str) -> str:
