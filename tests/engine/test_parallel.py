@@ -35,8 +35,9 @@ def fit_with(ranks: int, spec: RunSpec, out: Path) -> subprocess.CompletedProces
     return subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
 
 
-def test_two_processes_train_as_one(settings: Settings, source_run: Path, tmp_path: Path) -> None:
-    changes = {"source.path": str(source_run), "source.exclude": ["head.*"], "train.batch_size": 6}
+@pytest.mark.parametrize("head", ["zero", "probe"])
+def test_two_processes_train_as_one(settings: Settings, source_run: Path, tmp_path: Path, head: str) -> None:
+    changes = {"source.path": str(source_run), "source.exclude": ["head.*"], "train.batch_size": 6, "source.head": head}
     changes |= {"data.validation": 0.3, "optimizer.name": "sgd", "optimizer.lr": 0.01}
     spec = RunSpec.from_flags(settings(changes))
     one = fit(spec, tmp_path / "one")

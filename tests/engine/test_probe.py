@@ -100,7 +100,7 @@ def test_a_shelf_changes_no_bit_and_features_are_made_once(
     changes = {
         "model.name": name,
         "source.exclude": ["head.*" if name == "digits-cnn" else "linear.*"],
-        "data.augment": "none",
+        "source.head": "random",
     }
     job = job_on(settings, run, stripes("defgh", 20), **changes)
     chosen = np.array([3, 77, 20, 21, 99])
