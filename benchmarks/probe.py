@@ -185,8 +185,8 @@ def main() -> None:
         f"from 10 a class on; of the photos' smallest class {TESTED} are left for test), scored on the others, of "
         f"Fashion-MNIST on 100 a class. Mean over seeds {', '.join(map(str, SEEDS))}, each with its own draw. The "
         "ridge is `probe = true`; both paths of logistic regression are calibrated by a temperature fitted on what was "
-        f"held out, as the ridge is. One thread on {processor()}; torch {torch.__version__}; commit {commit()}; written "
-        "by `python benchmarks/probe.py`."
+        f"held out, as the ridge is. One thread on {processor()}; torch {torch.__version__}; commit {commit()}; "
+        "written by `python benchmarks/probe.py`."
     )
     report = "\n".join(["# Which head is the better linear probe", "", about, "", *lines, ""])
     REPORT.write_text(report)

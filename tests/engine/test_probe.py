@@ -195,3 +195,18 @@ def test_another_kind_of_head_is_refused_before_anything_is_written(
     with pytest.raises(SettingsError, match=said):
         preview(tuned({"source.head": "probe", "source.coverage": 0.1}))
     assert probe(build(tuned({"source.coverage": 0.1})).model, build(tuned()).task)["accuracy"] > 0.3
+
+
+def test_a_shelf_changes_no_bit_of_a_run(tuned: Callable[..., RunSpec], tmp_path: Path) -> None:
+    specs = {
+        "lp-ft": tuned({"source.head": "probe", "probe": True, "data.augment": "photo", "data.validation": 0.3}),
+        "linear-probe": tuned({"source.head": "probe", "train.epochs": 0, "plan.preset": "frozen"}),
+    }
+    for name, spec in specs.items():
+        alone = fit(spec, tmp_path / "alone" / name)
+        with shelf(tmp_path / "shelf"):
+            kept = fit(spec, tmp_path / "kept" / name)
+        for file in ("model.safetensors", "metrics.jsonl", "split.json"):
+            assert (tmp_path / "kept" / name / file).read_bytes() == (tmp_path / "alone" / name / file).read_bytes()
+        assert kept.outcome["probe"] == alone.outcome["probe"]
+    assert len(list((tmp_path / "shelf").glob("*.npy"))) == 3  # pixels, with a margin and without, and features
