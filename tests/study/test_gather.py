@@ -121,7 +121,7 @@ def test_the_rest_of_a_comparison(whole: tuple[Comparison, dict[str, dict[int, F
     assert group.counts == {"train": 2, "validation": 1, "test": 80}
     assert group.classes == ("a", "b", "c")
     assert group.measure == "accuracy on the source task, by the source's head"
-    assert group.candidate("l2_sp · data.fraction 0.5").kept == on_test_set([SKILLS["l2_sp"] / 2] * 4, [0.0] * 4)
+    assert group.candidate("l2_sp").kept == on_test_set([SKILLS["l2_sp"] / 2] * 4, [0.0] * 4)
     assert group.chosen_by == "validation"
     assert str(found).startswith("digits-cnn: mnist → pictures\n")
 
@@ -213,7 +213,7 @@ def test_one_seed_compares_nothing(tmp_path: Path) -> None:
     left(study_of(["none", "l2"], (0,)), tmp_path, {name: runs_of(0.6, (0,)) for name in ("none", "l2")})
     found = read_study(tmp_path)
     assert found.groups[0].contrasts == ()
-    assert found.summary == ("nothing can be compared with none: that takes two seeds or more of both",)
+    assert found.summary == ("nothing can be compared with plain fine-tuning: that takes two seeds or more of both",)
     assert "One seed shows nothing of how far seeds differ, so there is no interval, and no winner." in found.notes
 
 
@@ -314,8 +314,8 @@ def test_without_validation_each_condition_has_its_contrasts_transfer_and_sweeps
         assert group.transfer is not None
         assert group.transfer.verdict.winner == "none"
         (sweep,) = group.sweeps
-        assert [one.theirs for one in sweep.contrasts] == [f"none · {group.name}"] * 2
-        assert group.method("l2_sp").chosen == f"l2_sp · {group.name}"
+        assert [one.theirs for one in sweep.contrasts] == ["none"] * 2
+        assert group.method("l2_sp").chosen == "l2_sp"
         assert group.candidate(group.method("l2_sp").chosen).strength == 0.1
 
 

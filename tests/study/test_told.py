@@ -40,7 +40,8 @@ def candidate(name: str, kept: float | None = None) -> Candidate:
 
 
 def group(contrasts: Sequence[Contrast] = (), *, kept: float | None = None, **changes: Any) -> Group:
-    names = list(dict.fromkeys(["none", *(one.ours for one in contrasts), *(one.theirs for one in contrasts)]))
+    methods = ["none", *(one.ours for one in contrasts), *(one.theirs for one in contrasts)]
+    names = list(dict.fromkeys([*methods, *(name for one in changes.get("sweeps", ()) for name in one.candidates)]))
     found = Group(
         name="",
         settings={},
@@ -50,7 +51,7 @@ def group(contrasts: Sequence[Contrast] = (), *, kept: float | None = None, **ch
         measure="agreement" if kept is not None else "",
         classes=("a", "b"),
         candidates=tuple(candidate(name, kept) for name in names),
-        methods=tuple(Method(name, name, (name,)) for name in names),
+        methods=tuple(Method(name, name, (name,)) for name in dict.fromkeys(methods)),
         contrasts=tuple(contrasts),
         transfer=None,
         sweeps=(),
@@ -81,8 +82,8 @@ def comparison(*groups: Group, **changes: Any) -> Comparison:
 def test_better_worse_and_within_the_noise() -> None:
     contrasts = [contrast("l2_sp", "none", BETTER), contrast("scratch", "none", WORSE), contrast("l2", "none", OPEN)]
     assert summary(comparison(group(contrasts))) == (
-        "l2_sp is better than plain fine-tuning: +20.0 points [+10.0, +30.0]",
-        "scratch is worse than plain fine-tuning: −20.0 points [−30.0, −10.0]",
+        "better than plain fine-tuning: l2_sp +20.0 points [+10.0, +30.0]",
+        "worse than plain fine-tuning: scratch −20.0 points [−30.0, −10.0]",
         "within the noise of plain fine-tuning: l2; the largest difference is l2's, +5.0 points [−10.0, +20.0]",
     )
 
@@ -119,13 +120,18 @@ def sweep(*ends: Ends, **changes: Any) -> Sweep:
     [
         (
             sweep(OPEN, BETTER, WORSE),
-            "λ matters for l2 (toward zero): against none l2 · plan.scale 10 +20.0 points [+10.0, +30.0]; "
-            "l2 · plan.scale 100 −20.0 points [−30.0, −10.0]",
+            "λ matters for l2 (toward zero): better than plain fine-tuning: l2 · plan.scale 10 +20.0 points "
+            "[+10.0, +30.0]; worse than plain fine-tuning: l2 · plan.scale 100 −20.0 points [−30.0, −10.0]",
+        ),
+        (
+            sweep(OPEN, WORSE),
+            "λ matters for l2 (toward zero), and no strength helps: worse than plain fine-tuning: l2 · plan.scale 10 "
+            "−20.0 points [−30.0, −10.0]",
         ),
         (
             sweep((-0.1, 0.01, 0.1), OPEN, settings={"optimizer.lr": 0.001}),
-            "λ does not matter here for l2 (toward zero, optimizer.lr 0.001): no strength differs from none beyond the "
-            "noise; the largest difference is l2 · plan.scale 10's, +5.0 points [−10.0, +20.0]",
+            "λ does not matter here for l2 (toward zero, optimizer.lr 0.001): no strength differs from plain "
+            "fine-tuning beyond the noise; the largest difference is l2 · plan.scale 10's, +5.0 points [−10.0, +20.0]",
         ),
     ],
 )
@@ -143,13 +149,53 @@ def test_what_is_kept() -> None:
         contrast("l2_sp", "none", OPEN, kept=(0.05, 0.1, 0.15)),
         contrast("l2", "none", OPEN, kept=(-0.1, 0.0, 0.1)),
         contrast("lp-ft", "none", OPEN, kept=(0.0, 0.0, 0.0)),
+        contrast("l1_sp", "none", OPEN, kept=(-0.15, -0.1, -0.05)),
         contrast("scratch", "none", OPEN),
     ]
     assert summary(comparison(group(contrasts, kept=0.5)))[-1] == (
-        "kept of the source (agreement; intervals over seeds): plain fine-tuning 0.500, "
-        "l2_sp 0.600 (+10.0 points [+5.0, +15.0]), l2 0.500 (+0.0 points [−10.0, +10.0], within the noise), "
-        "lp-ft 0.500 (the same)"
+        "kept of the source (agreement; intervals over seeds): plain fine-tuning 0.500; "
+        "more: l2_sp 0.600 (+10.0 points [+5.0, +15.0]); less: l1_sp 0.400 (−10.0 points [−15.0, −5.0]); "
+        "within the noise: l2 0.500, lp-ft 0.500"
     )
+
+
+def test_penalties_that_do_nothing_are_told_together() -> None:
+    idle = [sweep(OPEN), sweep((-0.1, 0.01, 0.1), method="l2_sp", reference="source")]
+    told = summary(comparison(group([contrast("l2", "none", OPEN)], sweeps=idle)))
+    assert len(told) == 2
+    assert told[1].startswith("λ does not matter here for l2 (toward zero), l2_sp (toward source): no strength")
+
+
+CHEAP, DEAR = (-0.009, -0.002, 0.005), (-0.011, -0.002, 0.005)
+
+
+def keeping(name: str, *kept: float | None) -> Candidate:
+    runs = tuple(RunResult(seed, Path("runs"), "done", kept=one) for seed, one in enumerate(kept))
+    held = [one for one in kept if one is not None]
+    mean = interval((0.0, sum(held) / len(held), 1.0), "on this test set") if held else None
+    return replace(candidate(name), runs=runs, kept=mean)
+
+
+def test_what_is_kept_at_little_cost() -> None:
+    contrasts = [contrast("probe", "none", CHEAP), contrast("scratch", "none", WORSE)]
+    strengths = [verdict("l2 · plan.scale 1", "none", CHEAP), verdict("l2 · plan.scale 10", "none", DEAR)]
+    kept = {"none": (0.5, 0.52), "probe": (0.9, 0.9), "scratch": (None, None)}
+    kept |= {"l2 · plan.scale 1": (0.6, 0.63), "l2 · plan.scale 10": (0.8, 0.8)}
+    made = group(
+        contrasts,
+        candidates=tuple(keeping(name, *values) for name, values in kept.items()),
+        sweeps=(Sweep("l2", "zero", ("l2 · plan.scale 1", "l2 · plan.scale 10"), tuple(strengths), False),),
+    )
+    most, penalty = summary(comparison(made))[-2:]
+    assert most.startswith("at a cost of less than a point of accuracy the most is kept by probe: 0.900, +39.0 points")
+    assert most.endswith("; accuracy −0.2 points [−0.9, +0.5]")
+    assert penalty.startswith("of the penalties, likewise, by l2 · plan.scale 1: 0.615, +10.5 points"), (
+        "10 may cost one"
+    )
+    alike = replace(made, candidates=tuple(keeping(name, 0.5, 0.5) for name in kept))
+    assert "kept by" not in "".join(summary(comparison(alike))), "nothing keeps more"
+    noisy = replace(made, candidates=tuple(keeping(name, 0.1, 0.9 + 0.01 * (name != "none")) for name in kept))
+    assert "kept by" not in "".join(summary(comparison(noisy))), "within the noise"
 
 
 def test_conditions_are_named() -> None:
@@ -162,7 +208,9 @@ def test_conditions_are_named() -> None:
 
 def test_why_nothing_is_compared() -> None:
     two = group(methods=(Method("none", "none", ("none",)), Method("l2", "l2", ("l2",))))
-    assert summary(comparison(two)) == ("nothing can be compared with none: that takes two seeds or more of both",)
+    assert summary(comparison(two)) == (
+        "nothing can be compared with plain fine-tuning: that takes two seeds or more of both",
+    )
     assert summary(comparison(group())) == ("there is nothing to compare: the only method is plain fine-tuning",)
 
 
@@ -201,7 +249,7 @@ def test_the_limits_of_a_study() -> None:
 
 def test_names_stay_in_their_sentence() -> None:
     found = summary(comparison(group([contrast("a\nb\x1b[2J", "none", BETTER)])))
-    assert found == (r"a\nb\x1b[2J is better than plain fine-tuning: +20.0 points [+10.0, +30.0]",)
+    assert found == (r"better than plain fine-tuning: a\nb\x1b[2J +20.0 points [+10.0, +30.0]",)
 
 
 ENDS = st.tuples(*[st.floats(-1, 1, allow_nan=False) | st.just(0.0)] * 3).map(sorted).map(tuple)
@@ -217,7 +265,8 @@ def test_no_winner_is_named_within_the_noise(contrasts: list[Ends], transfer: En
     *methods, transferred, swept = summary(comparison(made))
     for number, (low, _, high) in enumerate(contrasts):
         better, worse = (
-            any(one.startswith(f"m{number} is {how} than") for one in methods) for how in ("better", "worse")
+            any(one.startswith(f"{how} than") and f" m{number} " in one for one in methods)
+            for how in ("better", "worse")
         )
         assert (better, worse) == (low > 0, high < 0)
         listed = [one for one in methods if one.startswith("within the noise") and re.search(rf"\bm{number}\b", one)]

@@ -67,6 +67,7 @@ class Candidate:
     """One configuration under every seed.
 
     Args:
+        name: unlike every other's in its group.
         method: the name of the method that it is a candidate of.
         settings: what of its settings the study varies beside the plan and the group's, by dotted key.
         strength: of the L2 that holds most transferred values, where there is one; reference: what to.

@@ -88,7 +88,7 @@ class Evidence:
         outcomes = [reading.outcome for reading in self.readings.values()]
         answers = self._answers(self.seeds) if self.is_tested else []
         return Candidate(
-            name=one.name,
+            name=one.label,
             method=one.method,
             role=one.role,
             settings=one.settings,

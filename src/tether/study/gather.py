@@ -60,7 +60,7 @@ def read_study(folder: Path | str, against: str | None = None) -> Comparison:
         groups=groups,
         summary=(),
         notes=(),
-        failed=_failed(groups),
+        failed=_failed(parts),
         missing=len({run.folder for run in runs if run.status == "missing"}),
         seconds=sum({run.folder: float(run.outcome.get("seconds", 0.0)) for run in runs}.values()),
     )
@@ -154,8 +154,8 @@ def _sweeps(part: Part) -> Iterator[Sweep]:
             continue
         theirs = plain.get(beside, rising[0])
         others = [one for one in rising if one is not theirs and _is_comparable(one, theirs)]
-        pairs = [((one.configuration.name, theirs.configuration.name), (one, theirs)) for one in others]
-        told, names = _verdicts(pairs), tuple(one.configuration.name for one in rising)
+        pairs = [((one.configuration.label, theirs.configuration.label), (one, theirs)) for one in others]
+        told, names = _verdicts(pairs), tuple(one.configuration.label for one in rising)
         matters = any(one.winner for one in told)
         yield Sweep(method, reference, names, told, matters, rising[0].configuration.beside)
 
@@ -200,12 +200,12 @@ def _environments(found: Sequence[Mapping[str, Any]]) -> tuple[Mapping[str, Any]
     return tuple({repr(sorted(one.items())): one for one in found}.values())
 
 
-def _failed(groups: Sequence[Group]) -> tuple[tuple[str, int, str], ...]:
+def _failed(parts: Sequence[Part]) -> tuple[tuple[str, int, str], ...]:
     found = {
-        run.folder: (one.name, run.seed, run.error)
-        for group in groups
-        for one in group.candidates
-        for run in one.runs
+        run.folder: (one.configuration.name, run.seed, run.error)
+        for part in parts
+        for one in part.evidence
+        for run in one.results
         if run.status == "failed"
     }
     return tuple(found.values())

@@ -67,7 +67,7 @@ class Part:
         """Every method with its chosen candidate; without validation every candidate is one by itself."""
         if not self.is_validated:
             tried = (one.configuration for one in self.evidence)
-            return tuple(Method(one.label, one.name, (one.name,), one.trials) for one in tried)
+            return tuple(Method(one.label, one.label, (one.label,), one.trials) for one in tried)
         names = dict.fromkeys(one.configuration.method for one in self.evidence)
         return tuple(self._chosen(name) for name in names)
 
@@ -78,12 +78,12 @@ class Part:
         able = [one for one in tried if len(one.readings) == most]
         best = max(able, key=lambda one: one.mark or (-1.0, 0.0))
         trials = sum(one.configuration.trials for one in tried)
-        return Method(method, best.configuration.name, tuple(one.configuration.name for one in tried), trials)
+        return Method(method, best.configuration.label, tuple(one.configuration.label for one in tried), trials)
 
     def of_method(self, name: str) -> Evidence | None:
         """The evidence of a method's chosen candidate."""
         chosen = next((one.chosen for one in self.methods if one.name == name), None)
-        return next((one for one in self.evidence if one.configuration.name == chosen), None)
+        return next((one for one in self.evidence if one.configuration.label == chosen), None)
 
     @cached_property
     def first(self) -> Reading | None:

@@ -1,12 +1,16 @@
 """Told: what a comparison comes to, in sentences that its intervals allow."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 from tether.escaping import terminal
 from tether.study.axis import value_text
-from tether.study.comparison import Comparison, Contrast, Group, Sweep
+from tether.study.comparison import Candidate, Comparison, Group, Sweep
+from tether.study.intervals import Interval, on_test_set
+from tether.study.multiple import Verdict
 
+PLAIN = "none"
 SHARED_MUCH = 0.1
+POINT = 0.01
 
 
 def summary(found: Comparison) -> tuple[str, ...]:
@@ -21,70 +25,124 @@ def notes(found: Comparison) -> tuple[str, ...]:
 
 def _of_group(group: Group, found: Comparison) -> Iterator[str]:
     where = f"{terminal(group.name)}: " if group.name else ""
-    yield from (where + sentence for sentence in _methods(group, found))
-    if group.transfer is not None:
-        yield where + _transfer(group.transfer)
-    yield from (where + _sweep(sweep) for sweep in group.sweeps if sweep.contrasts)
-    if kept := _kept(group, found):
-        yield where + kept
+    sentences = (_methods(group, found), _transfer(group), _sweeps(group), _kept(group, found), _at_little_cost(group))
+    yield from (where + sentence for several in sentences for sentence in several)
 
 
 def _methods(group: Group, found: Comparison) -> Iterator[str]:
-    """Which methods differ from the one that all are compared with, and by how much at least."""
+    """Which methods differ from the one that all are compared with, and by how much."""
     if len(group.methods) < 2:
         yield f"there is nothing to compare: the only method is {_named(group.methods[0].name)}"
         return
     if not group.contrasts:
-        yield f"nothing can be compared with {terminal(found.against)}: that takes two seeds or more of both"
+        yield f"nothing can be compared with {_named(found.against)}: that takes two seeds or more of both"
         return
-    for contrast in group.contrasts:
-        if contrast.verdict.winner is not None:
-            points = contrast.verdict.interval.points
-            better = contrast.verdict.winner == contrast.ours
-            yield f"{_named(contrast.ours)} is {'better' if better else 'worse'} than {_named(found.against)}: {points}"
-    open_ = [one for one in group.contrasts if one.verdict.winner is None]
-    if open_:
-        widest = max(open_, key=lambda one: abs(one.verdict.interval.estimate))
-        names = ", ".join(_named(one.ours) for one in open_)
-        most = f"the largest difference is {_named(widest.ours)}'s, {widest.verdict.interval.points}"
-        yield f"within the noise of {_named(found.against)}: {names}; {most}"
+    verdicts = [one.verdict for one in group.contrasts]
+    yield from _apart(verdicts, f"than {_named(found.against)}")
+    if noise := [one for one in verdicts if one.winner is None]:
+        names = ", ".join(_named(one.ours) for one in noise)
+        yield f"within the noise of {_named(found.against)}: {names}; {_largest(noise)}"
 
 
-def _transfer(contrast: Contrast) -> str:
-    points = contrast.verdict.interval.points
-    if contrast.verdict.winner is None:
-        return f"transfer against scratch is within the noise: {points}"
-    if contrast.verdict.winner == contrast.ours:
-        return f"transfer helps: plain fine-tuning against scratch {points}"
-    return f"negative transfer: plain fine-tuning against scratch {points}"
+def _apart(verdicts: Sequence[Verdict], than: str) -> Iterator[str]:
+    """Those that are better, and those that are worse."""
+    for word, is_so in (("better", True), ("worse", False)):
+        told = [one for one in verdicts if one.winner is not None and (one.winner == one.ours) is is_so]
+        if told:
+            yield f"{word} {than}: {', '.join(f'{_named(one.ours)} {one.interval.points}' for one in told)}"
 
 
-def _sweep(sweep: Sweep) -> str:
-    against = terminal(sweep.contrasts[0].theirs)
-    widest = max(sweep.contrasts, key=lambda one: abs(one.interval.estimate))
+def _largest(verdicts: Sequence[Verdict]) -> str:
+    widest = max(verdicts, key=lambda one: abs(one.interval.estimate))
+    return f"the largest difference is {_named(widest.ours)}'s, {widest.interval.points}"
+
+
+def _transfer(group: Group) -> Iterator[str]:
+    if group.transfer is None:
+        return
+    verdict, points = group.transfer.verdict, group.transfer.verdict.interval.points
+    if verdict.winner is None:
+        yield f"transfer against scratch is within the noise: {points}"
+    else:
+        what = "transfer helps" if verdict.winner == verdict.ours else "negative transfer"
+        yield f"{what}: plain fine-tuning against scratch {points}"
+
+
+def _sweeps(group: Group) -> Iterator[str]:
+    """Whether strength matters: what does no good and no harm is told together, what does is told by penalty."""
+    sweeps = [one for one in group.sweeps if one.contrasts]
+    idle = [one for one in sweeps if not one.matters]
+    for theirs in dict.fromkeys(one.contrasts[0].theirs for one in idle):
+        alike = [one for one in idle if one.contrasts[0].theirs == theirs]
+        told = [verdict for one in alike for verdict in one.contrasts]
+        held = ", ".join(map(_held, alike))
+        yield (
+            f"λ does not matter here for {held}: no strength differs from {_named(theirs)} beyond the noise; "
+            f"{_largest(told)}"
+        )
+    for one in sweeps:
+        if one.matters:
+            apart = "; ".join(_apart(one.contrasts, f"than {_named(one.contrasts[0].theirs)}"))
+            helps = any(verdict.winner == verdict.ours for verdict in one.contrasts)
+            yield f"λ matters for {_held(one)}{'' if helps else ', and no strength helps'}: {apart}"
+
+
+def _held(sweep: Sweep) -> str:
     beside = "".join(f", {terminal(key)} {value_text(value)}" for key, value in sweep.settings.items())
-    held = f"{terminal(sweep.method)} (toward {sweep.reference}{beside})"
-    if not sweep.matters:
-        largest = f"the largest difference is {terminal(widest.ours)}'s, {widest.interval.points}"
-        return f"λ does not matter here for {held}: no strength differs from {against} beyond the noise; {largest}"
-    apart = [one for one in sweep.contrasts if one.winner is not None]
-    told = "; ".join(f"{terminal(one.ours)} {one.interval.points}" for one in apart)
-    return f"λ matters for {held}: against {against} {told}"
+    return f"{terminal(sweep.method)} (toward {sweep.reference}{beside})"
 
 
-def _kept(group: Group, found: Comparison) -> str:
-    """What each method keeps of the source beside the one that all are compared with, on this test set."""
+def _kept(group: Group, found: Comparison) -> Iterator[str]:
+    """What each method keeps of the source beside the one that all are compared with, over seeds."""
     base = next((one for one in group.methods if one.name == found.against), None)
     if not group.measure or base is None or (own := group.candidate(base.chosen).kept) is None:
-        return ""
-    told = [f"{_named(found.against)} {own.estimate:.3f}"]
+        return
+    more: list[str] = []
+    less: list[str] = []
+    alike: list[str] = []
     for contrast in group.contrasts:
-        if (difference := contrast.test_set.get("kept")) is not None:
-            kept = own.estimate + difference.estimate
-            beyond = "" if difference.beyond_noise else ", within the noise"
-            apart = f"{difference.points}{beyond}" if difference.high > difference.low else "the same"
-            told.append(f"{_named(contrast.ours)} {kept:.3f} ({apart})")
-    return f"kept of the source ({group.measure}; intervals over seeds): {', '.join(told)}"
+        if (difference := contrast.test_set.get("kept")) is None:
+            continue
+        kept = f"{_named(contrast.ours)} {own.estimate + difference.estimate:.3f}"
+        if difference.beyond_noise:
+            (more if difference.low > 0 else less).append(f"{kept} ({difference.points})")
+        else:
+            alike.append(kept)
+    parts = (("more", more), ("less", less), ("within the noise", alike))
+    told = [f"{_named(found.against)} {own.estimate:.3f}", *(f"{how}: {', '.join(are)}" for how, are in parts if are)]
+    yield f"kept of the source ({group.measure}; intervals over seeds): {'; '.join(told)}"
+
+
+def _at_little_cost(group: Group) -> Iterator[str]:
+    """What keeps most of the source among all that cannot cost a point of accuracy, if that is more than without."""
+    chosen = {one.name: one.chosen for one in group.methods}
+    methods = {chosen[one.ours]: one.verdict for one in group.contrasts if one.theirs == PLAIN and one.ours in chosen}
+    swept = {one.ours: one for sweep in group.sweeps for one in sweep.contrasts if one.theirs == PLAIN}
+    most, penalty = _most_kept(group, methods | swept), _most_kept(group, swept)
+    if most:
+        yield f"at a cost of less than a point of accuracy the most is kept by {most}"
+    if penalty and penalty != most:
+        yield f"of the penalties, likewise, by {penalty}"
+
+
+def _most_kept(group: Group, verdicts: Mapping[str, Verdict]) -> str:
+    """The candidate that keeps most, with what it gains and costs, if it gains beyond the noise; else empty."""
+    cheap = [group.candidate(name) for name, one in verdicts.items() if one.interval.low > -POINT]
+    plain = next((one for one in group.candidates if one.name == PLAIN), None)
+    best = max(cheap, key=lambda one: one.kept.estimate if one.kept else -1.0, default=None)
+    if best is None or best.kept is None or plain is None or (gain := _gain(best, plain)) is None or gain.low <= 0:
+        return ""
+    accuracy = verdicts[best.name].interval.points
+    return (
+        f"{terminal(best.name)}: {best.kept.estimate:.3f}, {gain.points} above plain fine-tuning; accuracy {accuracy}"
+    )
+
+
+def _gain(ours: Candidate, theirs: Candidate) -> Interval | None:
+    """What is kept above what the other keeps, over the seeds of both."""
+    held = {run.seed: run.kept for run in theirs.done if run.kept is not None}
+    pairs = [(run.kept, held[run.seed]) for run in ours.done if run.kept is not None and run.seed in held]
+    return on_test_set(*zip(*pairs, strict=True)) if len(pairs) > 1 else None
 
 
 def _limits(found: Comparison) -> Iterator[str]:
@@ -119,4 +177,4 @@ def _limits(found: Comparison) -> Iterator[str]:
 
 
 def _named(method: str) -> str:
-    return "plain fine-tuning" if method == "none" else terminal(method)
+    return "plain fine-tuning" if method == PLAIN else terminal(method)
