@@ -58,6 +58,18 @@ def test_a_newer_study_is_refused(place: Place) -> None:
     assert refused.value.fix == "pip install --upgrade tether-ft"
 
 
+def test_what_was_chosen_is_known_again_where_it_can_be_read(place: Place) -> None:
+    assert place.choices() == {}
+    place.write({"choices": {"device": "cpu"}})
+    assert place.choices() == {"device": "cpu"}
+    for content in ("{", '{"version": 1}', '{"version": 1, "choices": [3]}'):
+        (place.folder / "study.json").write_text(content)
+        assert place.choices() == {}
+    (place.folder / "study.json").write_text('{"version": 2}')
+    with pytest.raises(DataError, match="is of version 2"):
+        place.choices()
+
+
 def test_a_run_is_done_when_its_manifest_is_there(place: Place) -> None:
     run = place.run("l2-seed-0")
     assert not place.is_done(run.name)

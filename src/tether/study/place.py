@@ -88,12 +88,35 @@ class Place:
         Raises:
             DataError: `study.json` cannot be read, or is of a newer version.
         """
+        found = self._written()
+        if found is not None and (version := found.pop("version")) != VERSION:
+            raise DataError(
+                f"`{self.folder / STUDY}` is of version {version}, and this Tether reads {VERSION}",
+                why="a newer one may mean something else by the same words",
+                fix="pip install --upgrade tether-ft",
+            )
+        return found
+
+    def choices(self) -> dict[str, Any]:
+        """What an earlier call has chosen once for all runs; nothing where that cannot be read, and is written anew.
+
+        Raises:
+            DataError: the study is of a newer version, and would be written over.
+        """
+        try:
+            self._written()
+        except DataError:
+            return {}
+        found = (self.read() or {}).get("choices")
+        return found if isinstance(found, dict) else {}
+
+    def _written(self) -> dict[str, Any] | None:
         path = self.folder / STUDY
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
             if not isinstance(found, dict):
                 raise ValueError("it is no JSON object")
-            version = found.pop("version")
+            return {"version": found["version"], **found}
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, RecursionError) as error:
@@ -102,13 +125,6 @@ class Place:
                 why="it says what the study compares",
                 fix="give the command of the study again, which writes it anew and keeps the runs",
             ) from None
-        if version != VERSION:
-            raise DataError(
-                f"`{path}` is of version {version}, and this Tether reads {VERSION}",
-                why="a newer one may mean something else by the same words",
-                fix="pip install --upgrade tether-ft",
-            )
-        return found
 
     def refuse_foreign(self) -> None:
         """Refuse a folder that holds something and no study.

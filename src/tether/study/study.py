@@ -83,7 +83,7 @@ class Study:
         """
         place = Place(Path(out) if out is not None else Path())
         with Crew[Run](_jobs(jobs)) as crew:
-            runner = Runner(place, crew, _silent, self._choices())
+            runner = Runner(place, crew, _silent, self._choices(place))
             seconds = runner.check(self.grid)
             left = sum(1 for _ in runner.open(self.grid))
             crew.jobs = _jobs(jobs, runner.choices.get("device"))
@@ -115,7 +115,7 @@ class Study:
         place.refuse_foreign()
         try:
             with Crew[Run](_jobs(jobs)) as crew:
-                runner = Runner(place, crew, told or _silent, self._choices())
+                runner = Runner(place, crew, told or _silent, self._choices(place))
                 runner.check(self.grid)
                 self.write(place, runner.choices)
                 crew.jobs = _jobs(jobs, runner.choices.get("device"))
@@ -186,8 +186,10 @@ class Study:
         words += [] if self.baselines else ["--no-baselines"]
         return shlex.join([*words, "--out", str(folder)])
 
-    def _choices(self) -> dict[str, Any]:
-        return {"threads": self.spec.threads or 1}
+    def _choices(self, place: Place) -> dict[str, Any]:
+        """What is chosen once for all runs: the device as an earlier call has it, and one thread a process."""
+        device = place.choices().get("device")
+        return {"threads": self.spec.threads or 1} | ({"device": device} if isinstance(device, str) else {})
 
 
 def _with_test(spec: RunSpec, settings: Sequence[Mapping[str, Any]]) -> RunSpec:
