@@ -25,6 +25,7 @@ class Runner:
     Args:
         told: gets a line for each run that ends.
         choices: what is chosen once for all runs, such as the device; what the first check settles where it is empty.
+        validated: by digest, how many validation pictures each configuration has that was checked.
     """
 
     place: Place
@@ -33,6 +34,7 @@ class Runner:
     choices: dict[str, Any] = field(default_factory=dict)
     _settled: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     _seconds: dict[str, float] = field(default_factory=dict)
+    validated: dict[str, int] = field(default_factory=dict)
 
     def check(self, grid: Grid) -> float:
         """Build every configuration that has runs to make, before the first of them; return their estimated seconds.
@@ -52,6 +54,7 @@ class Runner:
                 wrong.append((one, answer))
             else:
                 self._settled[one.digest], self._seconds[one.digest] = answer["settled"], answer["seconds"]
+                self.validated[one.digest] = answer["validated"]
         if wrong:
             raise _refused(wrong, grid)
         for settled in self._settled.values():
@@ -62,6 +65,16 @@ class Runner:
         """The runs that have not ended well, seed by seed."""
         return ((one, seed) for one, seed, _ in grid.runs() if not self.place.is_done(one.folder(seed)))
 
+    def estimate(self, one: Configuration) -> float:
+        """About how many seconds a run of a configuration takes; 0 where it was not checked."""
+        return self._seconds.get(one.digest, 0.0)
+
+    def take_for(self, one: Configuration, like: Configuration) -> None:
+        """Take a configuration to settle as another, from which it differs in numbers of its training only."""
+        if like.digest in self._settled:
+            self._settled[one.digest] = self._settled[like.digest]
+            self._seconds[one.digest] = self._seconds[like.digest]
+
     def make(self, runs: Iterable[Run]) -> dict[str, list[Run]]:
         """Make runs, or go on with them; return which are done, failed, held by other processes, or stopped.
 
@@ -70,7 +83,7 @@ class Runner:
             MachineError: the disk failed.
         """
         wanted = list(runs)
-        estimates = [self._seconds.get(one.digest, 0.0) for one, _ in wanted]
+        estimates = [self.estimate(one) for one, _ in wanted]
         progress = Progress(len(wanted), self.crew.jobs, sum(estimates))
         ended: dict[str, list[Run]] = {"done": [], "failed": [], "held": [], "stopped": []}
         for run, answer in self.crew.answers((run, self._fit(run)) for run in wanted):
@@ -79,7 +92,7 @@ class Runner:
             one, seed = run
             progress.end(
                 one.name,
-                estimate=self._seconds.get(one.digest, 0.0),
+                estimate=self.estimate(one),
                 seconds=answer["seconds"] if answer.get("fresh") else None,
                 accuracy=answer.get("validation"),
             )

@@ -2,21 +2,29 @@
 
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from tether.errors import DataError, Interrupted, SettingsError
+from tether.escaping import terminal
 from tether.files import write_durably
 from tether.record import cores
 from tether.spec import RunSpec
 from tether.study.axis import axis_text
+from tether.study.configuration import Configuration
 from tether.study.crew import Crew
+from tether.study.found import Found, all_found, tuned
 from tether.study.grid import Grid, grid
+from tether.study.journal import require_optuna
 from tether.study.place import STUDY, Place
 from tether.study.progress import duration
+from tether.study.rounds import refuse_unvalidated, search_all, told_before
 from tether.study.runner import Run, Runner
+from tether.study.search import trial_seeds
+from tether.study.space import Range, of_use, ranges, refuse_unused
 
 if TYPE_CHECKING:
     from tether.study.comparison import Comparison
@@ -24,6 +32,7 @@ if TYPE_CHECKING:
 SPEC = "spec.toml"
 FRACTION = "data.fraction"
 HALF = 0.5
+TRIALS = 20
 
 
 @dataclass(frozen=True)
@@ -38,9 +47,13 @@ class Study:
         points: settings by dotted key, each one more configuration.
         fractions: shares of the training pictures, each a condition of its own; short for varying `data.fraction`.
         baselines: whether scratch, a linear probe, plain fine-tuning, L2, the article's penalty, L2-SP and LP-FT are.
+        search: the lowest and the highest value by dotted key, of settings that validation chooses for every
+            configuration that has a use for them, baselines too.
+        trials: how many a configuration is searched by, with its own values for the first.
+        found: by digest, what was found for configurations before it was.
 
     Raises:
-        SettingsError: see `tether.study.grid.grid`.
+        SettingsError: see `tether.study.grid.grid` and `tether.study.space.ranges`; or there is no trial.
 
     >>> spec = RunSpec.from_flags({"model.name": "digits-cnn", "data.path": "digits", "source.path": "mnist"})
     >>> print(Study(spec, {"plan.scale": [1, 10]}, seeds=range(3), baselines=False).grid)
@@ -55,14 +68,36 @@ class Study:
     points: Sequence[Mapping[str, Any]] = ()
     fractions: Sequence[float] = ()
     baselines: bool = True
+    search: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    trials: int = TRIALS
+    found: Mapping[str, Found] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "spec", _with_test(self.spec, [self.vary, *self.points]))
         object.__setattr__(self, "seeds", self.grid.seeds)
+        _refuse_trials(self.trials)
+        _ = self.searched
 
     @cached_property
     def grid(self) -> Grid:
-        """Every configuration and its seeds."""
+        """Every configuration with what a search has found for it, and its seeds."""
+        found = (self.found.get(one.digest) for one in self.untuned.configurations)
+        pairs = zip(self.untuned.configurations, found, strict=True)
+        made = (tuned(one, each.settings, trials=each.made) if each else one for one, each in pairs)
+        return replace(self.untuned, configurations=tuple(made))
+
+    @cached_property
+    def searched(self) -> tuple[tuple[Configuration, tuple[Range, ...]], ...]:
+        """The configurations that are searched, as they are before, and by what."""
+        varied = {*self.vary, *(key for point in self.points for key in point)}
+        asked = ranges(self.search, varied)
+        pairs = [(one, of_use(one, asked)) for one in self.untuned.configurations]
+        refuse_unused(asked, {each.key for _, used in pairs for each in used})
+        return tuple((one, used) for one, used in pairs if used)
+
+    @cached_property
+    def untuned(self) -> Grid:
+        """Every configuration as it is before a search, and its seeds."""
         if self.fractions and FRACTION in self.vary:
             raise SettingsError(
                 f"`fractions` and the axis `{FRACTION}` set the same",
@@ -82,15 +117,19 @@ class Study:
             TetherError: a configuration cannot run.
         """
         place = Place(Path(out) if out is not None else Path())
+        study = replace(self, found=self._known(place))
         with Crew[Run](_jobs(jobs)) as crew:
             runner = Runner(place, crew, _silent, self._choices(place))
-            seconds = runner.check(self.grid)
-            left = sum(1 for _ in runner.open(self.grid))
+            seconds = runner.check(study.grid)
+            refuse_unvalidated(study.unfound, runner, self.untuned.seeds)
+            left = sum(1 for _ in runner.open(study.grid))
             crew.jobs = _jobs(jobs, runner.choices.get("device"))
             at_once = f"{crew.jobs} at once" if crew.jobs > 1 else "one after another"
-        done = sum(1 for _ in self.grid.runs()) - left
+        done = sum(1 for _ in study.grid.runs()) - left
         ended = f" ({done:,} have ended already)" if done else ""
-        return f"{self.grid}\n{left:,} runs to make{ended}: about {duration(seconds / crew.jobs)} here, {at_once}"
+        made = f"{left:,} runs to make{ended}: about {duration(seconds / crew.jobs)} here, {at_once}"
+        searches = told_before(study.unfound, study.untuned.seeds, self.trials, runner)
+        return "\n".join([str(study.grid), made, *searches])
 
     def run(
         self, out: Path | str, *, jobs: int | None = None, told: Callable[[str], None] | None = None
@@ -113,22 +152,56 @@ class Study:
 
         place = Place(Path(out))
         place.refuse_foreign()
+        study = replace(self, found=self._known(place))
+        if study.unfound:
+            require_optuna()
         try:
             with Crew[Run](_jobs(jobs)) as crew:
                 runner = Runner(place, crew, told or _silent, self._choices(place))
-                runner.check(self.grid)
-                self.write(place, runner.choices)
+                runner.check(study.grid)
+                refuse_unvalidated(study.unfound, runner, self.untuned.seeds)
+                study.write(place, runner.choices)
                 crew.jobs = _jobs(jobs, runner.choices.get("device"))
-                runner.make(runner.open(self.grid))
+                if study.unfound:
+                    study = study._after_search(runner)
+                    study.write(place, runner.choices)
+                runner.make(runner.open(study.grid))
         except Interrupted as stopped:
-            left = sum(1 for _ in runner.open(self.grid))
+            left = sum(1 for _ in runner.open(study.grid))
+            searching = " and the search not over" if study.unfound else ""
             raise Interrupted(
                 stopped.exit_code - 128,
-                f"{stopped.what}, with {left:,} of {sum(1 for _ in self.grid.runs()):,} runs left",
+                f"{stopped.what}, with {left:,} of {sum(1 for _ in study.grid.runs()):,} runs left{searching}",
                 why="what has ended is whole, and what was under way has saved its state",
                 fix="give the same command again",
             ) from None
         return read_study(place.folder)
+
+    @property
+    def unfound(self) -> tuple[tuple[Configuration, tuple[Range, ...]], ...]:
+        """The searched configurations that nothing has been found for."""
+        return tuple((one, used) for one, used in self.searched if one.digest not in self.found)
+
+    def _after_search(self, runner: Runner) -> Self:
+        found = search_all(self.unfound, self.untuned.seeds, trials=self.trials, runner=runner, told=runner.told)
+        study = replace(self, found={**self.found, **found})
+        for before, after in zip(self.untuned.configurations, study.grid.configurations, strict=True):
+            runner.take_for(after, before)
+        runner.check(study.grid)
+        return study
+
+    def _known(self, place: Place) -> dict[str, Found]:
+        """What an earlier call has found by the same search; nothing where that cannot be read."""
+        known: dict[str, Found] = {}
+        with suppress(DataError, KeyError, TypeError, ValueError, AttributeError):
+            known = all_found(place.read() or {})
+        asked = {one.digest: used for one, used in self.searched}
+        seeds = trial_seeds(self.untuned.seeds)
+        return {
+            digest: found
+            for digest, found in known.items()
+            if digest in asked and found.answers(asked[digest], seeds, self.trials)
+        }
 
     def write(self, place: Place, choices: Mapping[str, Any]) -> None:
         """Write what the study is into its folder, so that it can be read without being run."""
@@ -142,6 +215,9 @@ class Study:
                 "points": [dict(point) for point in self.points],
                 "fractions": list(self.fractions),
                 "baselines": self.baselines,
+                "search": {key: list(ends) for key, ends in self.search.items()},
+                "trials": self.trials,
+                "found": {digest: found.to_json() for digest, found in self.found.items()},
                 "choices": dict(choices),
             }
         )
@@ -166,8 +242,11 @@ class Study:
                 points=tuple(found["points"]),
                 fractions=tuple(found["fractions"]),
                 baselines=bool(found["baselines"]),
+                search={key: (low, high) for key, (low, high) in found.get("search", {}).items()},
+                trials=found.get("trials", TRIALS),
+                found=all_found(found),
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise DataError(
                 f"`{place.folder / STUDY}` is no study: {type(error).__name__}: {error}",
                 why="it says what is compared",
@@ -184,6 +263,9 @@ class Study:
         words += ["--seeds", str(len(seeds)) if is_counted else ",".join(map(str, seeds)) + ","]
         words += ["--fractions", ",".join(f"{share:g}" for share in self.fractions)] if self.fractions else []
         words += [] if self.baselines else ["--no-baselines"]
+        for one in dict.fromkeys(each for _, used in self.searched for each in used):
+            words += ["--search", str(one)]
+        words += ["--trials", str(self.trials)] if self.search else []
         return shlex.join([*words, "--out", str(folder)])
 
     def _choices(self, place: Place) -> dict[str, Any]:
@@ -201,6 +283,15 @@ def _with_test(spec: RunSpec, settings: Sequence[Mapping[str, Any]]) -> RunSpec:
     if not is_drawn or "test" in spec.data.model_fields_set:
         return spec
     return spec.replace({"data.test": HALF, "data.test_seed": spec.data.test_seed or 0})
+
+
+def _refuse_trials(trials: Any) -> None:
+    if type(trials) is not int or trials < 1:
+        raise SettingsError(
+            f"a search has {terminal(repr(trials))} trials",
+            why="there is one at least, which is the configuration as it is",
+            fix=f"--trials {TRIALS}",
+        )
 
 
 def _jobs(asked: int | None, device: str | None = None) -> int:

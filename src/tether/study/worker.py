@@ -77,7 +77,7 @@ def _checked(spec: RunSpec, like: Mapping[str, Any] | None) -> Answer:
     job = build(spec)
     seconds = time.perf_counter() - started + estimate(job)
     settled = job.spec.model_dump(include={"preprocessing", "threads", "device"}, exclude_none=True)
-    return {"settled": settled, "seconds": seconds}
+    return {"settled": settled, "seconds": seconds, "validated": len(job.task.split.validation)}
 
 
 def _fitted(spec: RunSpec, out: Path, task: Mapping[str, Any]) -> Answer:
