@@ -133,6 +133,12 @@ def test_a_test_seed_draws_one_test_part_for_all_seeds(settings: dict) -> None:
         assert any("left out by per_class" in note for note in found[0].notes)
 
 
+def test_more_a_class_than_a_fixed_test_leaves_names_both_ways_out() -> None:
+    with pytest.raises(DataError, match=r"`class0` has too few pictures to train on \(5\)") as caught:
+        split(labelled(10, 40), spec(test_seed=0, test=0.5, per_class=6), 0)
+    assert caught.value.fix == "lower data.per_class or data.test, or add pictures of this class"
+
+
 def test_a_fraction_takes_its_share_of_every_class_within_larger_ones() -> None:
     pictures = labelled(50, 25)
     few, more, whole = (split(pictures, spec(fraction=f, validation=0), 7) for f in (0.1, 0.5, 1.0))

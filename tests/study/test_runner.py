@@ -94,7 +94,7 @@ def test_a_bad_configuration_is_refused_before_the_first_run_with_how_many_there
     wrong = [one.name for one in four.configurations if one.name.startswith("l2")]
     with pytest.raises(TetherError) as refused:
         runner.check(four)
-    others = f", and so {len(wrong) - 1} more of {len(four.configurations)}"
+    others = f", nor can {len(wrong) - 1} more of {len(four.configurations)}"
     assert refused.value.what == f"`{wrong[0]}` cannot run{others}: no such picture"
     assert (refused.value.why, refused.value.fix, refused.value.exit_code) == ("it is gone", "restore it", 2)
     assert len(stand.asked) == len(four.configurations), "all are checked, so that all that is wrong is told"

@@ -116,7 +116,8 @@ def _drawn(pictures: Pictures, spec: DataSpec, pool: Queues) -> tuple[Queues, li
     """Return those of the pictures to train on that are used, by class, and a note of the others."""
     if spec.per_class is not None:
         setting, counts = f"per_class = {spec.per_class}", [spec.per_class] * len(pool)
-        _need(pictures, pool, spec.per_class, setting)
+        held_out = spec.test_seed is not None and not len(pictures.own("test"))
+        _need(pictures, pool, spec.per_class, setting, lower=" or data.test" if held_out else "")
     elif spec.fraction is not None:
         setting = f"fraction = {spec.fraction}"
         counts = [max(1, floor(len(queue) * spec.fraction + 0.5)) for queue in pool]
@@ -160,7 +161,7 @@ def _validation_share(pictures: Pictures, spec: DataSpec, training: Queues) -> t
     return 0.0, f"class `{terminal(pictures.classes[least])}` has {few}, fewer than {ENOUGH_TO_VALIDATE}"
 
 
-def _need(pictures: Pictures, queues: Queues, least: int, setting: str) -> None:
+def _need(pictures: Pictures, queues: Queues, least: int, setting: str, *, lower: str = "") -> None:
     short = [label for label, queue in enumerate(queues) if len(queue) < least]
     if short:
         name, count = terminal(pictures.classes[short[0]]), len(queues[short[0]])
@@ -168,7 +169,7 @@ def _need(pictures: Pictures, queues: Queues, least: int, setting: str) -> None:
         raise DataError(
             f"class `{name}` has too few pictures to train on ({count}){more}",
             why=f"data.{setting} needs at least {least} in every class",
-            fix=f"lower data.{setting.partition(' ')[0]}, or add pictures of this class",
+            fix=f"lower data.{setting.partition(' ')[0]}{lower}, or add pictures of this class",
         )
 
 
