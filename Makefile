@@ -1,4 +1,4 @@
-.PHONY: help demo test check bench soak
+.PHONY: help demo test check bench soak study
 
 help:
 	@echo "make demo    install the core, then show the article's five steps on real data"
@@ -6,6 +6,7 @@ help:
 	@echo "make check   lint, types and import layers alone"
 	@echo "make bench   the benchmarks"
 	@echo "make soak    kill runs two hundred times, and compare what they end with"
+	@echo "make study   the reference study on real data: hours, and it goes on where it was stopped"
 
 demo:
 	scripts/install core
@@ -26,3 +27,7 @@ bench:
 soak:
 	scripts/install dev
 	scripts/soak
+
+study:
+	scripts/install dev
+	scripts/study

@@ -7,8 +7,11 @@ It goes on where it was stopped. TETHER_DATA names the folder of data; Fashion-M
 """
 
 import argparse
+import base64
 import gzip
 import os
+import shutil
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,6 +29,13 @@ CLOTHES = ["t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt",
 CIFAR = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 POOL, TEST = 500, 100  # pictures a class that seeds draw from, and that all are tested on
 SIZES = [5, 20, 50]
+FIGURES = ("differences", "strength", "frontier", "drift")
+BOX = """
+const parts = [...document.querySelectorAll("#KEY > .key, #KEY > .gallery")].map(one => one.getBoundingClientRect());
+if (!parts.length) return null;
+const top = parts[0].top + scrollY - 8, last = parts[parts.length - 1];
+return [parts[0].left - 8, top, last.width + 16, last.bottom + scrollY - top + 8];
+"""
 SEEDS = range(10)
 PLANS = ["none", "l2", "differential_l2", "l2_sp"]
 COMMON = {"data.validation": 0.2, "device": "cpu", "threads": 1}
@@ -102,6 +112,20 @@ def _idx(path: Path, header: int) -> np.ndarray:
         return np.frombuffer(stream.read(), dtype=np.uint8, offset=header)
 
 
+def photograph(page: Path, name: str) -> None:
+    """The figures of a report as they look, each section one picture."""
+    from report.browser import Browser
+
+    with tempfile.TemporaryDirectory() as folder, Browser.started(Path(folder)) as browser:
+        browser.open(page, width=1180)
+        for key in FIGURES:
+            box = browser.run(BOX.replace("KEY", key))
+            if box:
+                clip = dict(zip(("x", "y", "width", "height"), box, strict=True), scale=1.5)
+                taken = browser.tell("Page.captureScreenshot", format="png", clip=clip, captureBeyondViewport=True)
+                (REPORTS / f"{name}-{key}.png").write_bytes(base64.b64decode(taken["data"]))
+
+
 def main() -> None:
     from tether.report.write import write_report
 
@@ -116,8 +140,10 @@ def main() -> None:
         print(study.plan(given.out, jobs=given.jobs))
         return
     found = study.run(given.out, jobs=given.jobs, told=print)
-    for path in write_report(found, given.out):
-        print(path)
+    write_report(found, given.out)
+    REPORTS.mkdir(exist_ok=True)
+    shutil.copy(given.out / "report.md", REPORTS / f"{given.name}.md")
+    photograph(given.out / "report.html", given.name)
     print(found)
 
 

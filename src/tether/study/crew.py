@@ -68,7 +68,12 @@ class Crew(Generic[T]):
                     yield self._taken(key.data, selector)
                 if self._interruption.asked:
                     yield from self._stopped(selector)
-                    raise Interrupted(self._interruption.asked, "the study is stopped")
+                    raise Interrupted(
+                        self._interruption.asked,
+                        "the study is stopped",
+                        why="a signal asked to; what was under way has saved its state",
+                        fix="give the same command again",
+                    )
 
     def _give(self, given: tuple[T, Task] | None, selector: selectors.BaseSelector) -> bool:
         if given is None:

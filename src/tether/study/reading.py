@@ -165,4 +165,8 @@ def _metrics(found: Any) -> Metrics:
 
 
 def _strange(path: Path, why: str) -> DataError:
-    return DataError(f"`{path}` is not what a run writes: {why}", why="its digest holds, and its content is strange")
+    return DataError(
+        f"`{path}` is not what a run writes: {why}",
+        why="its digest holds, so that another program or version wrote it",
+        fix="remove the folder of this run, and give the command of the study again",
+    )
