@@ -19,6 +19,7 @@ FLAGS = {
     ],
     "plan": SPEC,
     "audit": ["--trust-code", "--json"],
+    "report": ["--against", "--out"],
     "evaluate": ["--data", "--skip-bad", "--trust-code", "--json"],
     "predict": ["--out", "--skip-bad", "--trust-code"],
 }

@@ -24,6 +24,7 @@ COMMANDS: dict[str, str] = {
     "match": "tether.cli.match:match",
     "plan": "tether.cli.plan:plan",
     "audit": "tether.cli.audit:audit",
+    "report": "tether.cli.report:report",
     "evaluate": "tether.cli.evaluate:evaluate",
     "predict": "tether.cli.predict:predict",
 }

@@ -1,0 +1,1 @@
+"""What a study found, for people: one HTML file, Markdown, JSON and CSV."""

@@ -1,0 +1,1 @@
+"""Sections: what a report says, a function a heading."""

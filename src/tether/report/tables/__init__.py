@@ -1,0 +1,1 @@
+"""Tables: one a file; the rows are the same in the page, in Markdown and in CSV."""
