@@ -47,11 +47,13 @@ class Browser:
         found = _call(f"{server}/session", {"capabilities": {"alwaysMatch": always}})
         return cls(f"{server}/session/{found['sessionId']}")
 
-    def open(self, path: Path, *, width: int = 1280, height: int = 900, scheme: str = "light") -> None:
-        """Open a file at a size and in a colour scheme."""
+    def open(self, path: Path, *, width: int = 1280, height: int = 900, scheme: str = "light", media: str = "") -> None:
+        """Open a file at a size, in a colour scheme, and for paper where `media` is `print`."""
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
         self.tell("Emulation.setDeviceMetricsOverride", **size)
-        self.tell("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+        self.tell(
+            "Emulation.setEmulatedMedia", media=media, features=[{"name": "prefers-color-scheme", "value": scheme}]
+        )
         _call(f"{self.address}/url", {"url": path.absolute().as_uri()})
 
     def clear(self) -> None:

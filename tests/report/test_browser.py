@@ -8,7 +8,7 @@ from report.browser import MISSING, Browser
 
 pytestmark = pytest.mark.skipif(MISSING, reason="chromium and chromedriver are not installed")
 TAB, ENTER = "\ue004", "\ue007"
-WIDE, PHONE = 1280, 360
+WIDE, PHONE, PAPER = 1280, 360, 690  # A4 less its margins, at 96 pixels an inch
 
 
 @pytest.fixture(scope="module")
@@ -87,3 +87,10 @@ def test_it_prints(browser: Browser, place: Path) -> None:
     printed = browser.printed()
     assert printed.startswith(b"%PDF-")
     assert 5 <= len(re.findall(rb"/Type\s*/Page\b", printed)) <= 40
+
+
+def test_tables_are_as_wide_as_the_paper(browser: Browser, place: Path) -> None:
+    browser.open(place, width=PAPER, media="print")
+    assert browser.run("return document.documentElement.scrollWidth") == PAPER
+    assert browser.run("return getComputedStyle(document.querySelector('nav')).display") == "none"
+    assert browser.run("return getComputedStyle(document.body).color") == "rgb(28, 33, 40)"

@@ -9,7 +9,8 @@ from tether.study.comparison import METRICS, Group
 def candidates(group: Group, at: int) -> Table:
     """A row a candidate."""
     names = [name for name in METRICS if any(name in one.means for one in group.candidates)]
-    has_kept = any(one.kept is not None for one in group.candidates)
+    if any(one.kept is not None for one in group.candidates):
+        names.insert(1, "kept")
     columns = (
         Column.of("candidate", "candidate"),
         Column.of("method", "method"),
@@ -18,7 +19,6 @@ def candidates(group: Group, at: int) -> Table:
         Column.of("runs", "runs", number=True),
         Column.of("validation", "validation_accuracy", number=True),
         *(Column.interval(metric_name(name), name) for name in names),
-        *((Column.interval("kept", "kept"),) if has_kept else ()),
         Column.of("seconds", "seconds", number=True),
     )
     rows = tuple(
@@ -29,8 +29,7 @@ def candidates(group: Group, at: int) -> Table:
             Cell.name(one.reference) if one.reference else Cell.words(""),
             Cell(f"{len(one.done)}/{len(one.runs)}", (len(one.done),)),
             Cell.number(one.validation[0] if one.validation else None),
-            *(Cell.mean(one.means.get(name)) for name in names),
-            *((Cell.mean(one.kept),) if has_kept else ()),
+            *(Cell.mean(one.kept if name == "kept" else one.means.get(name)) for name in names),
             Cell.brief(one.seconds or None),
         )
         for one in group.candidates
