@@ -15,14 +15,20 @@ from tether.study import crew
 from tether.study.crew import Answer, Crew
 
 STAND_IN = """
-import json, os, signal, sys
+import json, os, select, signal, sys
+
+heard = []
 
 def stopped(number, frame):
     with open(f"{sys.argv[1]}/{os.getpid()}", "a") as signals:
         signals.write("x")
     sys.stdout.write(json.dumps({"interrupted": number, "pid": os.getpid()}) + "\\n")
     sys.stdout.flush()
-    sys.exit()
+    heard.append(number)
+
+def wait():
+    while not heard:
+        select.select([], [], [], 0.05)
 
 signal.signal(signal.SIGTERM, stopped)
 for line in sys.stdin:
@@ -44,13 +50,16 @@ for line in sys.stdin:
         signal.pause()
     if says == "wait":
         open(task["fifo"], "w").close()
-        signal.pause()
+        wait()
+        continue
     if says == "stop":
         open(task["fifo"]).close()  # until the other waits
         os.kill(os.getppid(), signal.SIGTERM)
-        signal.pause()
+        wait()
+        continue
     if says == "interrupt":
         stopped(15, None)
+        continue
     sys.stdout.write(json.dumps(said) + "\\n")
     sys.stdout.flush()
     if says == "leave":
