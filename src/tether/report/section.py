@@ -1,5 +1,6 @@
 """Section: what stands in a report under one heading, before it is HTML or Markdown."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tether.report.figures.canvas import Picture
@@ -28,6 +29,13 @@ class Gallery:
     pictures: tuple[Picture, ...]
     key: tuple[tuple[str, str], ...] = ()
     """Pairs of a mark, as SVG, and a name."""
+
+
+def galleries(rows: Sequence[Sequence[Picture]], key: tuple[tuple[str, str], ...]) -> list[Gallery]:
+    """A gallery a row, so that the conditions stand below one another; one condition alone is one row."""
+    if all(len(row) < 2 for row in rows):
+        rows = [[picture for row in rows for picture in row]]
+    return [Gallery(tuple(row), () if place else key) for place, row in enumerate(rows) if row]
 
 
 @dataclass(frozen=True)

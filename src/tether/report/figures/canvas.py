@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 WIDTH = 360  # of a panel; a phone shows it as it is, and a wide screen three beside one another
 DPI = 72  # the unit of SVG is then the point of Matplotlib
 LONG = re.compile(r"-?\d+\.\d+")
-FONT = re.compile(r"font: ?(?:[a-z]+ )*([\d.]+px)[^;]*;?")
+FONT = re.compile(r"font-family:[^;]*;?|stroke-linecap: ?square;?")  # the page has its own
 METADATA = dict.fromkeys(("Date", "Creator", "Format", "Type"))
 STYLE: dict[str, Any] = {
     "svg.fonttype": "none",
@@ -134,7 +134,9 @@ def _clean(element: ElementTree.Element, key: str, used: set[str]) -> None:
             if value in used:
                 found[name] = f"{key}-{value}"
         elif name == "style":
-            found[name] = _short(FONT.sub(r"font-size:\1;", value)).replace("; ", ";").replace(": ", ":").rstrip(";")
+            found[name] = _short(FONT.sub("", value)).replace("; ", ";").replace(": ", ":").strip("; ")
+        elif name == "transform" and value.startswith("rotate(-0 "):
+            continue
         elif name == "href":
             found[name] = f"#{key}-{value.removeprefix('#')}"
         else:
@@ -150,6 +152,8 @@ def _flatten(parent: ElementTree.Element) -> None:
     children: list[ElementTree.Element] = []
     for child in parent:
         _flatten(child)
+        if child.tag == "path" and child.attrib.get("style") == "fill:none":
+            continue
         bare = child.tag in ("g", "defs") and not child.attrib
         if (child.tag == "defs" and len(child)) or not bare:
             children.append(child)

@@ -5,7 +5,7 @@ from tether.report.figures.frontier import frontier as drawn_frontier
 from tether.report.figures.labels import labels as drawn_labels
 from tether.report.figures.strengths import strengths as drawn_strengths
 from tether.report.scene import Scene
-from tether.report.section import Folded, Gallery, Part, Prose, Section, Shown
+from tether.report.section import Folded, Gallery, Part, Prose, Section, Shown, galleries
 from tether.report.tables.differences import by_metric, differences, transfer
 from tether.report.tables.labels import families, labels
 from tether.report.tables.strengths import strengths
@@ -56,9 +56,9 @@ def strength(scene: Scene) -> Section:
     swept = [sweep for _, group in groups for sweep in group.sweeps]
     named = scene.marks.sweep_key(swept)
     tables = tuple(strengths(group, at) for at, group in groups)
-    parts: list[Part] = [Prose((lead, *scene.undrawn)), Gallery(tuple(of_target), named)]
-    parts += [Gallery(tuple(of_source))] if of_source else []
-    return Section(key, title, (*parts, Folded("The numbers", tables)), ("strengths",))
+    shown = galleries([of_target, of_source], named)
+    parts: tuple[Part, ...] = (Prose((lead, *scene.undrawn)), *shown, Folded("The numbers", tables))
+    return Section(key, title, parts, ("strengths",))
 
 
 def frontier(scene: Scene) -> Section:

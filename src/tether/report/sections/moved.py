@@ -9,7 +9,7 @@ from tether.report.figures.history import history as drawn_history
 from tether.report.figures.reliability import FEWEST
 from tether.report.figures.reliability import reliability as drawn_reliability
 from tether.report.scene import Scene
-from tether.report.section import Folded, Gallery, Matrices, Part, Prose, Section, Shown
+from tether.report.section import Folded, Gallery, Matrices, Part, Prose, Section, Shown, galleries
 from tether.report.tables.calibration import ESTIMATOR, calibration, reliability
 from tether.report.tables.confusion import MOST, worst
 from tether.report.tables.drift import drift as drift_table
@@ -66,9 +66,8 @@ def learning(scene: Scene) -> Section:
         return Section(key, title, (Prose(("No run that has ended trained for an epoch.",)),))
     lead = "The chosen candidates, means over seeds; what trains nothing has no curve."
     tables = tuple(table for group in scene.found.groups if (table := history_table(group)).rows)
-    keys = scene.marks.key(names)
-    galleries = [Gallery(tuple(found), keys if not place else ()) for place, found in enumerate(pictures.values())]
-    parts: tuple[Part, ...] = (Prose((lead, *scene.undrawn)), *galleries, Folded("The numbers", tables))
+    shown = galleries(list(pictures.values()), scene.marks.key(names))
+    parts: tuple[Part, ...] = (Prose((lead, *scene.undrawn)), *shown, Folded("The numbers", tables))
     return Section(key, title, parts, ("history",))
 
 
