@@ -10,7 +10,7 @@ import argparse
 import base64
 import gzip
 import os
-import shutil
+import re
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -29,7 +29,7 @@ CLOTHES = ["t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt",
 CIFAR = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 POOL, TEST = 500, 100  # pictures a class that seeds draw from, and that all are tested on
 SIZES = [5, 20, 50]
-FIGURES = ("differences", "strength", "frontier", "drift")
+FIGURES = ("differences", "strength", "frontier")
 BOX = """
 const parts = [...document.querySelectorAll("#KEY > .key, #KEY > .gallery")].map(one => one.getBoundingClientRect());
 if (!parts.length) return null;
@@ -126,6 +126,13 @@ def photograph(page: Path, name: str) -> None:
                 (REPORTS / f"{name}-{key}.png").write_bytes(base64.b64decode(taken["data"]))
 
 
+def placeless(text: str, out: Path) -> str:
+    """A report without the folders of the machine that made it."""
+    for place, name in ((out, f"runs/reference/{out.name}"), (out.parent, "runs/reference"), (DATA, "data")):
+        text = text.replace(f"{place}-pictures", f"{name}-pictures").replace(str(place), name)
+    return re.sub(r'"started_in": ".*"', '"started_in": "."', text)
+
+
 def main() -> None:
     from tether.report.write import write_report
 
@@ -142,7 +149,7 @@ def main() -> None:
     found = study.run(given.out, jobs=given.jobs, told=print)
     write_report(found, given.out)
     REPORTS.mkdir(exist_ok=True)
-    shutil.copy(given.out / "report.md", REPORTS / f"{given.name}.md")
+    (REPORTS / f"{given.name}.md").write_text(placeless((given.out / "report.md").read_text(), given.out))
     photograph(given.out / "report.html", given.name)
     print(found)
 

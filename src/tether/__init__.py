@@ -31,6 +31,7 @@ __all__ = [
     "Pull",
     "RunRecord",
     "RunSpec",
+    "Study",
     "Tether",
     "TetherError",
     "Transfer",
@@ -82,6 +83,7 @@ _HOMES = {
     "Pull": "penalties.pull",
     "RunRecord": "record",
     "RunSpec": "spec",
+    "Study": "study.study",
     "Tether": "binding",
     "TetherError": "errors",
     "Transfer": "matching.transfer",
@@ -145,6 +147,7 @@ if TYPE_CHECKING:
     from tether.penalties.weighted import Weighted
     from tether.record import RunRecord
     from tether.spec import RunSpec
+    from tether.study.study import Study
     from tether.terms.bss import BSS
     from tether.terms.classify import Classify
     from tether.terms.delta import Delta

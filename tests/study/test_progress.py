@@ -32,6 +32,13 @@ def test_the_best_is_of_those_with_the_most_runs() -> None:
     assert progress.best == "best on validation so far: l2_sp 0.650 (2 runs)"
 
 
+def test_the_best_is_of_the_condition_that_a_run_has_ended_in() -> None:
+    progress = Progress(total=4, jobs=1, left=4.0)
+    progress.end("l2", estimate=1.0, seconds=1.0, accuracy=0.9, within="5 a class")
+    progress.end("l2_sp", estimate=1.0, seconds=1.0, accuracy=0.5, within="2 a class")
+    assert progress.best == "best on validation so far: l2_sp 0.500 (1 run)"
+
+
 def test_a_line_says_how_many_what_how_long_and_the_best() -> None:
     progress = Progress(total=12, jobs=1, left=240.0)
     progress.end("l2", estimate=20, seconds=20, accuracy=0.5)

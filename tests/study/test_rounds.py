@@ -68,6 +68,7 @@ def test_what_is_found_is_run_under_all_seeds_and_kept(tmp_path: Path, crew: Mad
     assert {seed for preset, scale, seed in runs if scale == 1.0 and preset == "l2_sp"} == {0, 1, 2}
     assert all(Place(tmp_path / "s").is_done(one.folder(seed)) for one, seed, _ in read.grid.runs())
     assert len([line for line in lines if " trials · " in line]) == 8
+    assert len(made.checked) == 2, "and each configuration is built once, before anything is run"
 
 
 def test_once_found_it_is_not_searched_again(tmp_path: Path, crew: Made) -> None:

@@ -296,6 +296,25 @@ def test_killed_again_and_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert set(Counter((spec.plan.scale, spec.seed) for spec in crew.made).values()) == {1}
 
 
+@pytest.mark.parametrize("last", range(8))
+def test_killed_while_it_goes_on_with_what_was_left(last: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    crew = StandIn(hill)
+    for lines in (13, last):
+        with monkeypatch.context() as dying:
+            appends(dying, lines, torn=False)
+            with pytest.raises(Killed), rounds(tmp_path, crew, trials=7) as made:
+                finish(made)
+    drawn = {spec.plan.scale for spec in crew.made}
+    with rounds(tmp_path, crew, trials=7) as made:
+        ended = finish(made)
+    assert drawn == {1.0, *(scale for scale in tried(ended.trials[0]) if scale in drawn)}
+    assert len(drawn) == 3 and len(kept(ended.trials[0])) == 7
+
+
+def tried(trials: Any) -> set[float]:
+    return {float(f"{scale:.3g}") for scale in scales(kept(trials))}
+
+
 @pytest.mark.parametrize("stops", [0, 1, 4, 11])
 def test_a_signal_between_runs(stops: int, tmp_path: Path) -> None:
     crew = StandIn(lambda spec: 0.5, jobs=2, stops=stops)

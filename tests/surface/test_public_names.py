@@ -31,6 +31,7 @@ NAMES = [
     "Pull",
     "RunRecord",
     "RunSpec",
+    "Study",
     "Tether",
     "TetherError",
     "Transfer",

@@ -21,6 +21,7 @@ from tether.registry import did_you_mean
 COMMANDS: dict[str, str] = {
     "demo": "tether.cli.demo:demo",
     "fit": "tether.cli.fit:fit",
+    "study": "tether.cli.study:study",
     "match": "tether.cli.match:match",
     "plan": "tether.cli.plan:plan",
     "audit": "tether.cli.audit:audit",

@@ -23,16 +23,24 @@ class Progress:
     ended: int = 0
     expected: float = 0.0
     taken: float = 0.0
-    validation: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    validation: dict[str, dict[str, list[float]]] = field(default_factory=lambda: defaultdict(dict))
+    within: str = ""
 
-    def end(self, name: str, *, estimate: float, seconds: float | None, accuracy: float | None) -> None:
-        """Count a run that has ended; `seconds` is none where it took no time of its own."""
-        self.ended += 1
+    def end(
+        self, name: str, *, estimate: float, seconds: float | None, accuracy: float | None, within: str = ""
+    ) -> None:
+        """Count a run that has ended.
+
+        Args:
+            seconds: none where it took no time of its own.
+            within: its condition, since only what is learnt from the same can be compared.
+        """
+        self.ended, self.within = self.ended + 1, within
         self.left = max(0.0, self.left - estimate)
         if seconds is not None:
             self.expected, self.taken = self.expected + estimate, self.taken + seconds
         if accuracy is not None:
-            self.validation[name].append(accuracy)
+            self.validation[within].setdefault(name, []).append(accuracy)
 
     @property
     def seconds_left(self) -> float:
@@ -41,9 +49,10 @@ class Progress:
 
     @property
     def best(self) -> str:
-        """The best of the configurations that have the most runs, in words; empty without validation pictures."""
-        most = max(map(len, self.validation.values()), default=0)
-        means = {name: fmean(found) for name, found in self.validation.items() if len(found) == most}
+        """Of the condition that a run has ended in, the best of those with the most runs; empty without validation."""
+        held = self.validation[self.within]
+        most = max(map(len, held.values()), default=0)
+        means = {name: fmean(found) for name, found in held.items() if len(found) == most}
         if not means:
             return ""
         name = max(means, key=lambda one: means[one])

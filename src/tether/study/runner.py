@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tether.errors import Interrupted, TetherError
+from tether.errors import InputError, Interrupted, MachineError
 from tether.escaping import terminal
 from tether.spec import RunSpec
 from tether.study.configuration import Configuration
@@ -15,6 +15,7 @@ from tether.study.place import Place
 from tether.study.progress import Progress
 
 SPEED = ("threads", "device")
+BUG = 1  # the exit code of what is nobody's input
 Run = tuple[Configuration, int]
 
 
@@ -40,7 +41,7 @@ class Runner:
         """Build every configuration that has runs to make, before the first of them; return their estimated seconds.
 
         Raises:
-            TetherError: one of them cannot run; the first is told, and how many are.
+            InputError: one of them cannot run; the first is told, and how many are.
             Interrupted: a signal asked a process to stop.
         """
         wanted = Counter(one.digest for one, _ in self.open(grid))
@@ -49,7 +50,12 @@ class Runner:
         tasks = iter([((one, grid.seeds[0]), self._check(one, grid.seeds[0])) for one in unknown])
         for (one, _), answer in self.crew.answers(tasks):
             if "interrupted" in answer:
-                raise Interrupted(answer["interrupted"], "a process of the study is stopped")
+                raise Interrupted(
+                    answer["interrupted"],
+                    "a process of the study is stopped",
+                    why="it was sent a signal of its own",
+                    fix="give the same command again",
+                )
             if "error" in answer:
                 wrong.append((one, answer))
             else:
@@ -91,7 +97,8 @@ class Runner:
             ended[what].append(run)
             one, seed = run
             progress.end(
-                one.name,
+                one.label,
+                within=repr(one.condition),
                 estimate=self.estimate(one),
                 seconds=answer["seconds"] if answer.get("fresh") else None,
                 accuracy=answer.get("validation"),
@@ -137,11 +144,12 @@ def _came(what: str, answer: Answer) -> str:
     return told.get(what, f" · failed: {terminal(answer.get('error', ''))}")
 
 
-def _refused(wrong: list[tuple[Configuration, Answer]], grid: Grid) -> TetherError:
+def _refused(wrong: list[tuple[Configuration, Answer]], grid: Grid) -> Exception:
     one, answer = wrong[0]
-    others = f", and so {len(wrong) - 1} more of {len(grid.configurations)}" if len(wrong) > 1 else ""
-    error = TetherError(
-        f"`{terminal(one.name)}` cannot run{others}: {answer['error']}", why=answer["why"], fix=answer["fix"]
-    )
-    error.exit_code = answer["exit_code"]
-    return error
+    others = f", nor can {len(wrong) - 1} more of {len(grid.configurations)}" if len(wrong) > 1 else ""
+    what = f"`{terminal(one.name)}` cannot run{others}: {answer['error']}"
+    if answer["exit_code"] == BUG:
+        return RuntimeError(f"{what}\n{answer['why']}")
+    if answer["exit_code"] == MachineError.exit_code:
+        return MachineError(what, why=answer["why"], fix=answer["fix"])
+    return InputError(what, why=answer["why"], fix=answer["fix"])

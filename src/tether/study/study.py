@@ -185,8 +185,6 @@ class Study:
     def _after_search(self, runner: Runner) -> Self:
         found = search_all(self.unfound, self.untuned.seeds, trials=self.trials, runner=runner, told=runner.told)
         study = replace(self, found={**self.found, **found})
-        for before, after in zip(self.untuned.configurations, study.grid.configurations, strict=True):
-            runner.take_for(after, before)
         runner.check(study.grid)
         return study
 
