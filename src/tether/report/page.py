@@ -76,7 +76,7 @@ def _download(name: str, text: str, root: str) -> str:
 
 def _href(root: str, folder: str) -> str:
     """A relative address; nothing in a name makes it another site's or a script's."""
-    return "./" + quote(os.fsencode(os.path.normpath(f"{root}/{folder}"))).lstrip("/")
+    return "./" + quote(os.fsencode(os.path.normpath(f"{root}/{folder}")))
 
 
 def _tone(column: Column, cell: Cell) -> str:
