@@ -61,7 +61,7 @@ def test_an_example_of_a_fix_is_taken() -> None:
         ({"probe": 1}, {"probe": "--set probe"}, "`--set probe` is 1", "--set 'probe=true', or leave it out"),
         ({"seed": -1}, {"threads": "--threads"}, "f: `seed` is -1", "`seed = 0`, or leave it out"),
         ({"seed": {"of": 1}}, {"seed.of": "--set seed.of"}, "`--set seed.of`: `seed` is a table", ""),
-        ({"train": {"epochs": 0}}, {"train": "--set train"}, "`--set train` is 0", "`epochs = 1` under [train]"),
+        ({"train": {"epochs": -1}}, {"train": "--set train"}, "`--set train` is -1", "`epochs = 1` under [train]"),
         (
             {"preprocessing": {"mean": [0.5, 2.0]}},
             {"preprocessing.mean": "--mean"},

@@ -45,8 +45,8 @@ def study(
     """Compare plans on your data, under paired seeds and beside the baselines; the same command goes on.
 
     \b
-    tether study --model digits-cnn --source mnist --data digits --per-class 20 --vary plan.scale=0.1,1,10 --out s
-    tether study flowers.toml --vary plan=none,l2,differential_l2,l2_sp --vary plan.scale=0.1,1,10 --out s
+    tether study --model digits-cnn --source mnist --data digits --vary plan.scale=0.1,1,10 --out s
+    tether study flowers.toml --vary plan=none,l2,l2_sp --search plan.scale=0.01..100 --out s
     """
     from tether.study.axis import read_axis
     from tether.study.space import read_range
