@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from study.here import Log, made_here
 from tether import RunSpec
 
 Spec = Callable[..., RunSpec]
@@ -27,3 +28,9 @@ def small(settings: Callable[..., dict[str, Any]], stripes: Callable[..., Path],
         return RunSpec.from_flags({**settings(base), **(changes or {})})
 
     return small
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch) -> Log:
+    """Make all runs of studies in this process, and log them."""
+    return made_here(monkeypatch)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from study.here import Log
 from study.trials import StandIn, leave
 from tether.errors import Interrupted, SettingsError
 from tether.spec import RunSpec
@@ -227,7 +228,7 @@ def test_a_study_is_read_without_optuna_and_torch(tmp_path: Path, crew: Made) ->
     assert (ended.returncode, ended.stdout) == (0, "`optuna` is not installed\n"), ended.stderr
 
 
-def test_on_pictures(tmp_path: Path, small: Callable[..., RunSpec]) -> None:
+def test_on_pictures(tmp_path: Path, small: Callable[..., RunSpec], here: Log) -> None:
     search = {"optimizer.lr": (1e-4, 1e-2)}
     spec = small({"data.validation": 0.4, "plan.preset": "none"})
     found = Study(spec, seeds=range(2), baselines=False, search=search, trials=3).run(tmp_path / "s", jobs=1)

@@ -2,67 +2,31 @@
 
 import errno
 import json
-import os
-import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 import torch
 
+from study.here import Log, done_in, run_here, same, stamps
 from tether import RunSpec
 from tether.answers import Answers
 from tether.engine.build import build
 from tether.engine.measure import measure
 from tether.engine.predict import predict
-from tether.errors import InputError, Interrupted, MachineError, TetherError
+from tether.errors import InputError, MachineError, TetherError
 from tether.files import verify_manifest
 from tether.study import study as module
 from tether.study.comparison import Comparison
-from tether.study.crew import Answer, Crew, Task
+from tether.study.crew import Crew
 from tether.study.place import Place
-from tether.study.runner import Run
 from tether.study.study import Study
-from tether.study.worker import answered
 
 Spec = Callable[..., RunSpec]
-Log = list[tuple[str, str]]
-T = TypeVar("T")
-TESTS = Path(__file__).parents[1]
-EQUAL = (
-    "model.safetensors",
-    "answers.safetensors",
-    "metrics.jsonl",
-    "spec.toml",
-    "plan.json",
-    "split.json",
-    "drift.json",
-)
-APART = ("seconds", "resumed_at_steps")
-
-
-class Here(Crew[T]):
-    """A crew without processes, which notes what was done in which folder."""
-
-    log: Log
-
-    def answers(self, tasks: Iterator[tuple[T, Task]]) -> Iterator[tuple[T, Answer]]:
-        for run, task in tasks:
-            answer = json.loads(json.dumps(answered(json.loads(json.dumps(task)))))
-            if task["do"] == "fit":
-                self.log.append((Path(task["out"]).name, "fresh" if answer.get("fresh") else next(iter(answer))))
-            yield run, answer
-
-
-@pytest.fixture
-def here(monkeypatch: pytest.MonkeyPatch) -> Log:
-    """Make all runs in this process."""
-    Here.log = []
-    monkeypatch.setattr(module, "Crew", Here)
-    return Here.log
+Made = tuple[Study, Path, Comparison, list[str]]
 
 
 def points(small: Spec, seeds: tuple[int, ...] = (0, 1), **changes: Any) -> Study:
@@ -72,37 +36,14 @@ def points(small: Spec, seeds: tuple[int, ...] = (0, 1), **changes: Any) -> Stud
 
 
 @pytest.fixture(scope="session")
-def made(small: Spec, tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, Path, Comparison, list[str]]:
+def made(small: Spec, tmp_path_factory: pytest.TempPathFactory) -> Made:
     """A study that two processes of their own have made."""
     study, folder, told = points(small), tmp_path_factory.mktemp("made") / "study", list[str]()
     found = study.run(folder, jobs=2, told=told.append)
     return study, folder, found, told
 
 
-def same(one: Path, other: Path) -> list[str]:
-    """The files of two run folders that are not equal."""
-    found = [name for name in EQUAL if (one / name).exists() != (other / name).exists()]
-    found += [
-        name for name in EQUAL if (one / name).exists() and (one / name).read_bytes() != (other / name).read_bytes()
-    ]
-    first, second = (json.loads((run / "outcome.json").read_text()) for run in (one, other))
-    kept = [{key: value for key, value in outcome.items() if key not in APART} for outcome in (first, second)]
-    return found + (["outcome.json"] if kept[0] != kept[1] else [])
-
-
-def runs_in(folder: Path) -> list[Path]:
-    return sorted(one for one in (folder / "runs").iterdir() if one.is_dir() and not one.is_symlink())
-
-
-def done_in(folder: Path) -> list[Path]:
-    return [one for one in runs_in(folder) if (one / "manifest.json").exists()]
-
-
-def stamps(folder: Path) -> dict[Path, int]:
-    return {one: one.stat().st_mtime_ns for run in done_in(folder) for one in run.iterdir()}
-
-
-def test_every_run_is_there_but_the_one_that_diverges(made: tuple[Study, Path, Comparison, list[str]]) -> None:
+def test_every_run_is_there_but_the_one_that_diverges(made: Made) -> None:
     study, folder, found, told = made
     by_name = {one.name: [run.status for run in one.runs] for one in found.groups[0].candidates}
     assert by_name == {
@@ -125,9 +66,7 @@ def test_every_run_is_there_but_the_one_that_diverges(made: tuple[Study, Path, C
     assert str(Study.read(Place(folder)).grid) == str(study.grid)
 
 
-def test_what_it_leaves_are_ordinary_runs(
-    made: tuple[Study, Path, Comparison, list[str]], stripes: Callable[..., Path]
-) -> None:
+def test_what_it_leaves_are_ordinary_runs(made: Made, stripes: Callable[..., Path]) -> None:
     _, folder, _, _ = made
     assert len(done_in(folder)) == 4
     for run in done_in(folder):
@@ -141,7 +80,7 @@ def test_what_it_leaves_are_ordinary_runs(
 
 
 def test_seeds_have_one_test_part_and_training_pictures_of_their_own(
-    made: tuple[Study, Path, Comparison, list[str]],
+    made: Made,
 ) -> None:
     study, folder, found, _ = made
     splits = {
@@ -158,9 +97,7 @@ def test_seeds_have_one_test_part_and_training_pictures_of_their_own(
     assert len(truths) == 1
 
 
-def test_in_this_process_and_one_after_another_every_bit_is_the_same(
-    made: tuple[Study, Path, Comparison, list[str]], tmp_path: Path, here: Log
-) -> None:
+def test_in_this_process_and_one_after_another_every_bit_is_the_same(made: Made, tmp_path: Path, here: Log) -> None:
     study, folder, found, _ = made
     again = study.run(tmp_path / "here", jobs=1)
     assert [run.name for run in done_in(tmp_path / "here")] == [run.name for run in done_in(folder)]
@@ -171,9 +108,7 @@ def test_in_this_process_and_one_after_another_every_bit_is_the_same(
     assert again.summary == found.summary
 
 
-def test_a_second_call_makes_nothing_again_and_tries_what_failed(
-    made: tuple[Study, Path, Comparison, list[str]], here: Log
-) -> None:
+def test_a_second_call_makes_nothing_again_and_tries_what_failed(made: Made, here: Log) -> None:
     study, folder, found, _ = made
     before = stamps(folder)
     again = study.run(folder)
@@ -224,6 +159,10 @@ def test_all_baselines_are_there_and_pictures_are_prepared_alike(small: Spec, tm
     assert len({(spec.threads, spec.device) for spec in specs}) == 1
     assert [one.drift == () for one in group.candidates] == [name == "scratch" for name in names]
     assert {drift.norm for drift in group.candidate("linear probe").drift if not drift.layer.startswith("head")} == {0}
+    for one in study.grid.configurations:
+        run = tmp_path / "study" / "runs" / one.folder(0)
+        outcome = json.loads((run / "outcome.json").read_text())
+        assert measure(run).to_json() == pytest.approx(outcome["test"]), one.name
 
 
 def test_pairs_start_from_one_head_and_see_the_same_batches(small: Spec) -> None:
@@ -280,7 +219,7 @@ def test_where_nothing_may_be_written_no_run_is_made(
 
 
 def test_a_plan_writes_nothing_and_leaves_out_what_has_ended(
-    made: tuple[Study, Path, Comparison, list[str]], tmp_path: Path, here: Log, monkeypatch: pytest.MonkeyPatch
+    made: Made, tmp_path: Path, here: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     study, folder, _, _ = made
     monkeypatch.chdir(tmp_path)
@@ -321,152 +260,10 @@ def test_the_device_is_chosen_once_for_all_calls(small: Spec, tmp_path: Path, he
             Study(spec, seeds=(0, 1), baselines=False).run(folder)
 
 
-LONG = 80  # epochs, about two seconds
-
-
-def cut_by(small: Spec) -> Study:
-    return Study(small({"train.epochs": LONG}), {"plan": ["none", "l2_sp"]}, seeds=(0,), baselines=False)
-
-
-@pytest.fixture(scope="session")
-def uncut(small: Spec, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The study that is cut below, by nobody cut."""
-    folder = tmp_path_factory.mktemp("uncut") / "study"
-    with pytest.MonkeyPatch.context() as patch:
-        Here.log = []
-        patch.setattr(module, "Crew", Here)
-        cut_by(small).run(folder)
-    return folder
-
-
-def in_a_process(study: Study, folder: Path, jobs: int) -> subprocess.Popen[str]:
-    """The same study by a process of its own, with its workers."""
-    study.write(Place(folder), {})
-    code = (
-        "import sys; from pathlib import Path\n"
-        "from tether.study.place import Place; from tether.study.study import Study\n"
-        "folder = Path(sys.argv[1])\n"
-        "try:\n    Study.read(Place(folder)).run(folder, jobs=int(sys.argv[2]))\n"
-        "except BaseException as error:\n    print(error); sys.exit(getattr(error, 'exit_code', 1))\n"
-    )
-    return subprocess.Popen([sys.executable, "-c", code, folder, str(jobs)], stdout=subprocess.PIPE, text=True)
-
-
-def wait_until(happened: Callable[[], bool], process: subprocess.Popen[str]) -> None:
-    while not happened() and process.poll() is None:
-        try:
-            process.wait(timeout=0.01)
-        except subprocess.TimeoutExpired:
-            continue
-
-
-def test_sigterm_saves_every_run_and_the_same_call_ends_as_if_it_had_not_come(
-    small: Spec, tmp_path: Path, uncut: Path, here: Log
-) -> None:
-    study, folder = cut_by(small), tmp_path / "study"
-    process = in_a_process(study, folder, jobs=2)
-    try:
-        wait_until(lambda: len([*folder.glob("runs/*/metrics.jsonl")]) == 2, process)
-        process.send_signal(signal.SIGTERM)
-        said, _ = process.communicate(timeout=60)
-    finally:
-        process.kill()
-        process.communicate()
-    assert process.returncode == 128 + signal.SIGTERM
-    assert "the study is stopped, with 2 of 2 runs left\n" in said
-    assert [json.loads((run / "outcome.json").read_text())["status"] for run in runs_in(folder)] == ["interrupted"] * 2
-    assert done_in(folder) == []
-    study.run(folder)
-    assert sorted(here) == [(run.name, "fresh") for run in runs_in(uncut)]
-    outcomes = [json.loads((run / "outcome.json").read_text()) for run in done_in(folder)]
-    assert all(outcome["resumed_at_steps"] for outcome in outcomes)
-    assert [same(run, uncut / "runs" / run.name) for run in done_in(folder)] == [[], []]
-
-
-def test_two_studies_at_once_make_each_run_once(small: Spec, tmp_path: Path, uncut: Path, here: Log) -> None:
-    """Both begin at the same moment, in processes that have all loaded."""
-    study, folder = cut_by(small), tmp_path / "study"
-    ready, go = os.pipe()
-    children = [_forked(study, folder, ready, go, tmp_path / str(number), here) for number in range(2)]
-    os.close(ready)
-    os.close(go)
-    assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children] == [0, 0]
-    logs = [tuple(line.split()) for number in range(2) for line in (tmp_path / str(number)).read_text().splitlines()]
-    assert sorted(name for name, what in logs if what == "fresh") == [run.name for run in runs_in(uncut)]
-    assert {what for _, what in logs} <= {"fresh", "held", "done"}
-    assert len(logs) == 4
-    assert [same(run, uncut / "runs" / run.name) for run in done_in(folder)] == [[], []]
-
-
-def _forked(study: Study, folder: Path, ready: int, go: int, log: Path, here: Log) -> int:
-    """Run a study in a process of its own, when this one has let go of the pipe."""
-    pid = os.fork()
-    if pid:
-        return pid
-    code = 1
-    try:
-        os.close(go)
-        os.read(ready, 1)
-        study.run(folder)
-        log.write_text("".join(f"{name} {what}\n" for name, what in here))
-        code = 0
-    except BaseException as error:  # noqa: BLE001 - it is told, and the process ends
-        sys.stderr.write(f"{type(error).__name__}: {error}\n")
-    finally:
-        sys.stderr.flush()
-        os._exit(code)
-
-
-@pytest.mark.story
-def test_a_process_that_is_killed_costs_one_run_which_the_next_call_makes(
-    settings: Callable[..., Mapping[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    died, folder = tmp_path / "died", tmp_path / "study"
-    monkeypatch.setenv("TETHER_TEST_DIED", str(died))
-    monkeypatch.setenv("PYTHONPATH", str(TESTS))
-    spec = RunSpec.from_flags(settings({"model.name": "study.dying:Net", "train.epochs": 20, "data.per_class": 5}))
-    study, told = Study(spec, seeds=(0, 1), baselines=False), list[str]()
-    found = study.run(folder, jobs=1, told=told.append)
-    assert died.exists()
-    assert [run.status for run in found.groups[0].candidates[0].runs] == ["failed", "done"]
-    ((_, seed, error),) = found.failed
-    assert (seed, error) == (0, "its process ended by SIGKILL, as where memory runs out")
-    assert f"failed: {error}" in told[0]
-    Here.log = []
-    monkeypatch.setattr(module, "Crew", Here)
-    again = study.run(folder)
-    assert [(what, name.rpartition("-")[2]) for name, what in Here.log] == [("fresh", "0")]
-    assert not again.failed
-    assert not [*folder.glob("runs/*.failed.json")]
-    study.run(tmp_path / "uncut")
-    assert [same(run, tmp_path / "uncut" / "runs" / run.name) for run in done_in(folder)] == [[], []]
-
-
-def test_an_interruption_says_what_is_left(
-    small: Spec, tmp_path: Path, here: Log, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def stop(crew: Here, tasks: Iterator[tuple[Run, Task]]) -> Iterator[tuple[Run, Answer]]:
-        for run, task in tasks:
-            if task["do"] == "fit" and run[1] == 1:
-                raise Interrupted(signal.SIGINT, "the study is stopped")
-            yield run, json.loads(json.dumps(answered(json.loads(json.dumps(task)))))
-
-    monkeypatch.setattr(Here, "answers", stop)
-    study = Study(small({"train.epochs": 1}), {"plan": ["none", "l2"]}, seeds=(0, 1), baselines=False)
-    with pytest.raises(Interrupted) as stopped:
-        study.run(tmp_path / "study")
-    assert stopped.value.exit_code == 130
-    assert stopped.value.what == "the study is stopped, with 2 of 4 runs left"
-    assert stopped.value.fix == "give the same command again"
-
-
 def test_a_study_loads_no_torch(small: Spec, tmp_path: Path) -> None:
     """Not to be made, read, or compared; only its workers do."""
     study = Study(small({"train.epochs": 1}), {"plan": ["none", "l2"]}, seeds=(0, 1), baselines=False)
-    with pytest.MonkeyPatch.context() as patch:
-        Here.log = []
-        patch.setattr(module, "Crew", Here)
-        study.run(tmp_path)
+    run_here(study, tmp_path)
     code = (
         "import pkgutil, sys, tether.study\n"
         "for found in pkgutil.iter_modules(tether.study.__path__): __import__(f'tether.study.{found.name}')\n"
