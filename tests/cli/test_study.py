@@ -83,8 +83,10 @@ def test_a_study_leaves_ordinary_runs_and_a_report(
     predicted = tether("predict", done_in(tmp_path / "study")[0], picture)
     assert (predicted.code, str(picture) in predicted.out) == (0, True)
     here.clear()
-    again = tether(*words, "--quiet")
+    again = tether(*words)
     assert (again.code, again.out, again.err, here) == (0, done.out, "", [])
+    more = tether(*words, "--seeds", "3", "--quiet")
+    assert (more.code, more.err, [what for _, what in here]) == (0, "", ["fresh"] * 2)
 
 
 def test_where_a_run_fails_the_others_are_compared_and_the_exit_code_is_4(

@@ -24,7 +24,7 @@ Tuned = Callable[..., RunSpec]
     ],
     ids=["steps", "validation", "test"],
 )
-def test_an_estimate_is_of_the_right_order(
+def test_an_estimate_is_within_a_factor_of_three(
     tuned: Tuned,
     stripes: Callable[..., Path],
     tmp_path: Path,
@@ -40,7 +40,7 @@ def test_an_estimate_is_of_the_right_order(
     fit(spec, tmp_path / "warm", quiet=True)
     taken = fit(spec, tmp_path / "run", quiet=True).outcome["seconds"]
     found = median(estimate(build(spec)) for _ in range(3))
-    assert taken / 10 < found < 10 * taken  # on a busy machine a run has been seen to take four times its estimate
+    assert taken / 3 < found < 3 * taken
 
 
 def test_twice_the_epochs_take_twice_the_steps(tuned: Tuned, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -108,6 +108,13 @@ def test_one_that_is_wrong_alone_is_told_alone(place: Place, four: Grid) -> None
     assert refused.value.exit_code == 3
 
 
+def test_a_bug_is_told_as_one(place: Place, four: Grid) -> None:
+    bug = {"error": "KeyError: 'x'", "why": "Traceback …", "fix": "", "kind": "bug", "exit_code": 1}
+    runner, _ = runner_of(place, lambda *_: bug)
+    with pytest.raises(RuntimeError, match=r"cannot run, nor can \d+ more of \d+: KeyError: 'x'\nTraceback …"):
+        runner.check(four)
+
+
 def test_a_check_that_is_stopped_is_no_check(place: Place, four: Grid) -> None:
     runner, _ = runner_of(place, lambda *_: {"interrupted": 15})
     with pytest.raises(Interrupted) as stopped:

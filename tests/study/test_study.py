@@ -165,6 +165,20 @@ def test_all_baselines_are_there_and_pictures_are_prepared_alike(small: Spec, tm
         assert measure(run).to_json() == pytest.approx(outcome["test"]), one.name
 
 
+def test_where_so_many_a_class_are_drawn_half_of_the_pictures_are_for_test(small: Spec) -> None:
+    """So that all seeds have one test part, which no seed draws from."""
+    tree = small().model_dump(exclude_none=True, exclude={"data": {"test", "test_seed", "per_class"}})
+    drawn = RunSpec.parse(tree | {"data": tree["data"] | {"per_class": 4}})
+    for study in (Study(drawn, baselines=False), Study(RunSpec.parse(tree), {"data.per_class": [4, 6]})):
+        assert {(one.spec.data.test, one.spec.data.test_seed) for one in study.grid.configurations} == {(0.5, 0)}
+    splits = [build(Study(drawn).grid.configurations[0].at(seed)).task.split for seed in (0, 1)]
+    assert [*splits[0].test] == [*splits[1].test]
+    assert [len(split.test) for split in splits] == [36, 36]
+    assert Study(RunSpec.parse(tree)).spec.data == RunSpec.parse(tree).data
+    own = drawn.replace({"data.test": 0.25, "data.test_seed": 3})
+    assert Study(own).spec.data == own.data
+
+
 def test_pairs_start_from_one_head_and_see_the_same_batches(small: Spec) -> None:
     study = Study(small({"source.exclude": ["head.*"], "source.head": "random"}), {"plan": ["none", "l2", "l2_sp"]})
     jobs = {

@@ -7,10 +7,12 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from study.here import through_json
 from tether import RunSpec
 from tether.engine.trained import Trained
 from tether.errors import Interrupted
@@ -62,7 +64,7 @@ def make(spec: RunSpec, place: Place, name: str = "run") -> dict[str, Any]:
 
 def sent(task: Mapping[str, Any]) -> dict[str, Any]:
     """An answer as it is after its way through JSON, and so is the task."""
-    found: dict[str, Any] = json.loads(json.dumps(answered(json.loads(json.dumps(task)))))
+    found: dict[str, Any] = through_json(answered(through_json(task)))
     return found
 
 
@@ -74,6 +76,16 @@ def test_a_check_settles_what_the_runs_share_and_writes_nothing(small: Spec, tmp
     assert found["settled"]["preprocessing"]["size"] == 12
     assert 0 < found["seconds"] < 60
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_check_says_how_long_a_run_takes_with_what_stands_before_its_steps(
+    small: Spec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticks = iter((3.0, 5.0))
+    monkeypatch.setattr("tether.engine.estimate.estimate", lambda job: 100.0 + len(job.task.split.validation))
+    monkeypatch.setattr("tether.study.worker.time", SimpleNamespace(perf_counter=lambda: next(ticks)))
+    found = sent(check(small()))
+    assert (found["seconds"], found["validated"]) == (108.0, 6)
 
 
 def test_from_scratch_pictures_are_prepared_as_from_the_source(small: Spec, source_run: Path) -> None:
