@@ -13,6 +13,8 @@ from tether.study.power import Needed
 Metrics = Mapping[str, float]
 METRICS = ("accuracy", "balanced", "f1", "nll", "brier", "ece", "auroc")
 LOWER_IS_BETTER = frozenset({"nll", "brier", "ece"})
+PLAIN = "none"  # the name of plain fine-tuning, with no penalty
+POINT = 0.01  # of accuracy
 
 
 @dataclass(frozen=True)

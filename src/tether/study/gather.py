@@ -11,7 +11,7 @@ from numpy import ndarray
 from tether.errors import SettingsError
 from tether.escaping import terminal
 from tether.registry import did_you_mean
-from tether.study.comparison import METRICS, Comparison, Contrast, Group, Sweep
+from tether.study.comparison import METRICS, PLAIN, POINT, Comparison, Contrast, Group, Sweep
 from tether.study.evidence import Evidence
 from tether.study.intervals import on_test_set
 from tether.study.multiple import Verdict, verdicts
@@ -23,9 +23,9 @@ from tether.study.spread import Spread
 from tether.study.study import Study
 from tether.study.told import notes, summary
 
-PLAIN, SCRATCH = "none", "scratch"
+SCRATCH = "scratch"
 TRANSFER = (PLAIN, SCRATCH)
-LEVEL, POINT = 0.95, 0.01
+LEVEL = 0.95
 ENOUGH = 2  # seeds, so that there is a spread
 Scored = Float[ndarray, "seeds items"]
 Pair = tuple[Evidence, Evidence]

@@ -4,13 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from tether.escaping import terminal
 from tether.study.axis import value_text
-from tether.study.comparison import Candidate, Comparison, Group, Sweep
+from tether.study.comparison import PLAIN, POINT, Candidate, Comparison, Group, Sweep
 from tether.study.intervals import Interval, on_test_set
 from tether.study.multiple import Verdict
 
-PLAIN = "none"
 SHARED_MUCH = 0.1
-POINT = 0.01
 
 
 def summary(found: Comparison) -> tuple[str, ...]:
