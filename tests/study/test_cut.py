@@ -58,6 +58,7 @@ def wait_until(happened: Callable[[], bool], process: subprocess.Popen[str]) -> 
             continue
 
 
+@pytest.mark.story
 def test_sigterm_saves_every_run_and_the_same_call_ends_as_if_it_had_not_come(
     small: Spec, tmp_path: Path, uncut: Path, here: Log
 ) -> None:
