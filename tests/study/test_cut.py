@@ -75,6 +75,7 @@ def test_sigterm_saves_every_run_and_the_same_call_ends_as_if_it_had_not_come(
     assert "the study is stopped, with 2 of 2 runs left\n" in said
     assert [json.loads((run / "outcome.json").read_text())["status"] for run in runs_in(folder)] == ["interrupted"] * 2
     assert done_in(folder) == []
+    assert not [*folder.glob("runs/*.failed.json")]
     study.run(folder)
     assert sorted(here) == [(run.name, "fresh") for run in runs_in(uncut)]
     outcomes = [json.loads((run / "outcome.json").read_text()) for run in done_in(folder)]
