@@ -129,7 +129,7 @@ def test_nor_where_the_runs_that_are_there_have_none(tmp_path: Path, crew: Made)
             file.unlink()
         place.run(one.folder(seed)).rmdir()
         leave(place.run(one.folder(seed)), spec, None)
-    count = len(made.made)
+    count, made.validated = len(made.made), 0
     with pytest.raises(SettingsError, match="has no validation pictures"):
         wanted.run(place.folder, jobs=1)
     assert len(made.made) == count
@@ -140,7 +140,7 @@ def test_the_plan_counts_the_search_too(tmp_path: Path, crew: Made) -> None:
     told = asked().plan(jobs=1)
     assert "8 runs to make: about 16 s here, one after another" in told
     assert "searched plan.scale=0.01..100: 8 trials each of l2_sp" in told
-    assert "at most 21 runs more: about 42 s at most" in told
+    assert "at most 21 runs more: about 42 s" in told
     assert made.made == []
     asked().run(tmp_path / "s", jobs=1)
     assert len(made.made) <= 8 + 21
@@ -164,6 +164,34 @@ def test_a_signal_while_it_searches_says_so_and_it_goes_on(tmp_path: Path, crew:
     (found,) = Study.read(Place(tmp_path / "s")).found.values()
     assert found.made == 8
     assert len(made.made) > 10
+
+
+@pytest.mark.parametrize(("stops", "seconds"), [(5, 42), (11, 30)])
+def test_what_goes_on_knows_how_long_it_takes(stops: int, seconds: int, tmp_path: Path, crew: Made) -> None:
+    """Though the runs of the configuration as it is, by which trials are estimated, have ended."""
+    wanted = asked(vary={"plan": ["l2_sp"]}, seeds=range(3))
+    crew(lambda spec: 0.5, stops=stops)
+    with pytest.raises(Interrupted):
+        wanted.run(tmp_path / "s", jobs=1)
+    assert wanted.plan(tmp_path / "s", jobs=1).endswith("at most 21 runs more: about 42 s")
+    made, lines = crew(lambda spec: 0.5), list[str]()
+    wanted.run(tmp_path / "s", jobs=1, told=lines.append)
+    assert lines[0].endswith(f" · {seconds} s left at most")
+    assert len(made.checked) == 1, "and a trial is not built before it is run"
+
+
+def test_what_is_found_is_told(tmp_path: Path, crew: Made) -> None:
+    def accuracy(spec: RunSpec) -> float | None:
+        return None if spec.plan.scale > 5 else 0.5 + (spec.plan.preset == "l2_sp" and spec.plan.scale > 1) / 10
+
+    lines: list[str] = []
+    crew(accuracy)
+    asked(vary={"plan": ["l2", "l2_sp"]}).run(tmp_path / "s", jobs=1, told=lines.append)
+    plain, tuned = (line for line in lines if line.startswith("chosen of "))
+    of_plain, of_tuned = Study.read(Place(tmp_path / "s")).found.values()
+    assert plain == f"chosen of 8 trials, {of_plain.failed} failed: l2"
+    assert tuned.startswith(f"chosen of 8 trials, {of_tuned.failed} failed: l2_sp · plan.scale ")
+    assert lines.index(tuned) == len([line for line in lines if " trials · " in line]) + 1
 
 
 def test_the_command_makes_the_same_study(tmp_path: Path) -> None:

@@ -315,6 +315,23 @@ def tried(trials: Any) -> set[float]:
     return {float(f"{scale:.3g}") for scale in scales(kept(trials))}
 
 
+@pytest.mark.parametrize("last", [5, 14, 30, 80, 83, 90])
+def test_what_was_killed_draws_and_finds_what_it_would_have(
+    last: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With so many trials that the sampler learns from those before."""
+    whole, cut = StandIn(hill), StandIn(hill)
+    with rounds(tmp_path / "whole", whole, trials=16) as made:
+        wanted = finish(made).best
+    with monkeypatch.context() as dying:
+        appends(dying, last, torn=False)
+        with pytest.raises(Killed), rounds(tmp_path / "cut", cut, trials=16) as made:
+            finish(made)
+    with rounds(tmp_path / "cut", cut, trials=16) as made:
+        assert finish(made).best == wanted
+    assert [(spec.plan.scale, spec.seed) for spec in cut.made] == [(spec.plan.scale, spec.seed) for spec in whole.made]
+
+
 @pytest.mark.parametrize("stops", [0, 1, 4, 11])
 def test_a_signal_between_runs(stops: int, tmp_path: Path) -> None:
     crew = StandIn(lambda spec: 0.5, jobs=2, stops=stops)
@@ -334,11 +351,12 @@ def test_two_machines_share_the_trials(tmp_path: Path) -> None:
                 turn.make()
         assert not ours.left and not theirs.left
         found, other = ours.searches[0].found(), theirs.searches[0].found()
+        drawn = scales(ours.searches[0]._study.trials)
     assert found == other
     assert found.made == 15
     runs = Counter((spec.plan.scale, spec.seed) for spec in first.made + second.made)
     assert set(runs.values()) == {1}
-    assert len({scale for scale, _ in runs}) == 15
+    assert len(set(drawn)) == 15 and {scale for scale, _ in runs} == {float(f"{scale:.3g}") for scale in drawn}
     assert len(first.made) > 10 and len(second.made) > 10
 
 

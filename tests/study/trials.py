@@ -11,7 +11,7 @@ from tether.files import write_durably, write_manifest
 from tether.record import RunRecord
 from tether.spec import RunSpec
 from tether.study.configuration import Configuration
-from tether.study.grid import grid
+from tether.study.grid import Grid, grid
 from tether.study.place import Place
 from tether.study.rounds import Rounds
 from tether.study.runner import Run, Runner
@@ -117,7 +117,10 @@ def rounds(
     with opened(place) as journal:
         pairs = [(one, of_use(one, asked)) for one in of or configurations()]
         searches = [Search(one, used, range(seeds), trials=trials, journal=journal) for one, used in pairs if used]
-        yield Rounds(searches, Runner(place, crew, lambda line: None), told)  # type: ignore[arg-type]
+        runner = Runner(place, crew, lambda line: None)  # type: ignore[arg-type]
+        searched = tuple(search.one for search in searches)
+        runner.check(Grid(searched, tuple(range(seeds)), {}, {}), searched)
+        yield Rounds(searches, runner, told)
 
 
 def finish(made: Rounds) -> SimpleNamespace:

@@ -1,13 +1,18 @@
 """Found: what a search has chosen for a configuration, and what it took."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
+from tether.errors import DataError
 from tether.study.baselines import canonical
 from tether.study.cell import OF_PLAN
 from tether.study.configuration import Configuration, named
+from tether.study.place import Place
 from tether.study.space import Range
+
+Searched = Sequence[tuple[Configuration, Sequence[Range]]]
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,19 @@ def all_found(study: Mapping[str, Any]) -> dict[str, Found]:
         KeyError, TypeError, ValueError, AttributeError: it is no such table.
     """
     return {str(digest): Found.from_json(table) for digest, table in study.get("found", {}).items()}
+
+
+def found_before(place: Place, searched: Searched, seeds: Sequence[int], trials: int) -> dict[str, Found]:
+    """What an earlier call has found by the same searches; nothing where that cannot be read."""
+    known: dict[str, Found] = {}
+    with suppress(DataError, KeyError, TypeError, ValueError, AttributeError):
+        known = all_found(place.read() or {})
+    asked = {one.digest: used for one, used in searched}
+    return {
+        digest: found
+        for digest, found in known.items()
+        if digest in asked and found.answers(asked[digest], seeds, trials)
+    }
 
 
 def tuned(one: Configuration, settings: Mapping[str, float], *, trials: int = 0) -> Configuration:

@@ -9,17 +9,13 @@ from math import ceil
 from tether.errors import SettingsError
 from tether.escaping import terminal
 from tether.study.configuration import Configuration
-from tether.study.found import Found
-from tether.study.grid import Grid
+from tether.study.found import Found, Searched, tuned
 from tether.study.journal import opened
 from tether.study.progress import duration
-from tether.study.reading import Reading
 from tether.study.runner import Run, Runner
 from tether.study.search import Search, trial_seeds
-from tether.study.space import Range
 
 PAUSE = 1.0  # seconds, while other machines make the runs that are left
-Searched = Sequence[tuple[Configuration, Sequence[Range]]]
 
 
 def search_all(
@@ -45,13 +41,17 @@ def search_all(
         rounds = Rounds(searches, replace(runner, told=_silent), told)
         while rounds.left:
             rounds.make()
-        return {search.one.digest: search.found() for search in searches}
+        found = {search.one.digest: search.found() for search in searches}
+    for one, _ in searched:
+        told(f"chosen of {_trials(found[one.digest])}: {terminal(tuned(one, found[one.digest].settings).name)}")
+    return found
 
 
 class Rounds:
     """Searches that are made together.
 
     Args:
+        runner: that has checked all of the configurations.
         told: gets a line for each trial that ends.
     """
 
@@ -71,8 +71,6 @@ class Rounds:
             search.fill(ceil(self.runner.crew.jobs / len(left)))
             for flight in search.flights:
                 self.runner.take_for(flight.one, search.one)
-        flying = tuple(flight.one for search in left for flight in search.flights)
-        self.runner.check(Grid(flying, left[0].seeds, {}, {}))
         due = list({one.folder(seed): (one, seed) for one, seed in chain(*(each.due() for each in left))}.values())
         there = {one.folder(seed): "done" for one, seed in due if self.runner.place.is_done(one.folder(seed))}
         started = time.monotonic()
@@ -112,20 +110,20 @@ def told_before(searched: Searched, seeds: Sequence[int], trials: int, runner: R
     names = ", ".join(terminal(one.name) for one, _ in searched)
     return [
         f"searched {what}: {trials:,} trials each of {names}",
-        f"at most {each * len(searched):,} runs more: about {duration(seconds)} at most",
+        f"at most {each * len(searched):,} runs more: about {duration(seconds)}",
     ]
 
 
-def refuse_unvalidated(searched: Searched, runner: Runner, seeds: Sequence[int]) -> None:
+def refuse_unvalidated(searched: Searched, runner: Runner) -> None:
     """Refuse a search by validation pictures that there are none of.
 
     Args:
-        runner: that has checked those of the configurations that have runs to make.
+        runner: that has checked the configurations.
 
     Raises:
         SettingsError: see above.
     """
-    without = next((one for one, _ in searched if not _is_validated(one, runner, seeds[0])), None)
+    without = next((one for one, _ in searched if not runner.validated[one.digest]), None)
     if without is not None:
         raise SettingsError(
             f"`{terminal(without.name)}` has no validation pictures, and a search chooses by them",
@@ -134,13 +132,10 @@ def refuse_unvalidated(searched: Searched, runner: Runner, seeds: Sequence[int])
         )
 
 
-def _is_validated(one: Configuration, runner: Runner, seed: int) -> bool:
-    if one.digest in runner.validated:
-        return runner.validated[one.digest] > 0
-    folder = one.folder(seed)
-    return (
-        not runner.place.is_done(folder) or "accuracy" in Reading(runner.place.run(folder), seed).result("").validation
-    )
+def _trials(found: Found) -> str:
+    """How many there were, and of them how many were given up or failed."""
+    parts = {"pruned": found.pruned, "failed": found.failed}
+    return ", ".join([f"{found.made} trials", *(f"{count} {what}" for what, count in parts.items() if count)])
 
 
 def _silent(line: str) -> None:

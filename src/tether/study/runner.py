@@ -1,7 +1,7 @@
 """Runner: makes the runs of a grid, each in its folder, whatever becomes of the others."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,15 +37,19 @@ class Runner:
     _seconds: dict[str, float] = field(default_factory=dict)
     validated: dict[str, int] = field(default_factory=dict)
 
-    def check(self, grid: Grid) -> float:
+    def check(self, grid: Grid, searched: Collection[Configuration] = ()) -> float:
         """Build every configuration that has runs to make, before the first of them; return their estimated seconds.
+
+        Args:
+            searched: those that trials are made of, and which are built though their own runs have ended.
 
         Raises:
             InputError: one of them cannot run; the first is told, and how many are.
             Interrupted: a signal asked a process to stop.
         """
         wanted = Counter(one.digest for one, _ in self.open(grid))
-        unknown = [one for one in grid.configurations if one.digest in wanted and one.digest not in self._settled]
+        needed = wanted.keys() | {one.digest for one in searched}
+        unknown = [one for one in grid.configurations if one.digest in needed and one.digest not in self._settled]
         wrong: list[tuple[Configuration, Answer]] = []
         tasks = iter([((one, grid.seeds[0]), self._check(one, grid.seeds[0])) for one in unknown])
         for (one, _), answer in self.crew.answers(tasks):

@@ -162,8 +162,8 @@ class Search:
             self._study.tell(flight.trial, value, state=TrialState[state])
 
     def _begin(self) -> Flight:
-        """Draw a trial; which one is a function of the trials before it, so that a search can be made again."""
-        seed = int.from_bytes(hashlib.sha256(f"{self.name} {len(self._study.trials)}".encode()).digest()[:4], "big")
+        """Draw a trial; which one is a function of those that count, so that one that was killed draws the same."""
+        seed = int.from_bytes(hashlib.sha256(f"{self.name} {len(self._others())}".encode()).digest()[:4], "big")
         self._study.sampler = sampler(seed)
         trial = self._study.ask(dict(self._distributions()))
         trial.set_user_attr(BY, self.journal.word)

@@ -2,7 +2,6 @@
 
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +15,7 @@ from tether.spec import RunSpec
 from tether.study.axis import axis_text
 from tether.study.configuration import Configuration
 from tether.study.crew import Crew
-from tether.study.found import Found, all_found, tuned
+from tether.study.found import Found, all_found, found_before, tuned
 from tether.study.grid import Grid, grid
 from tether.study.journal import require_optuna
 from tether.study.place import STUDY, Place
@@ -120,8 +119,8 @@ class Study:
         study = replace(self, found=self._known(place))
         with Crew[Run](_jobs(jobs)) as crew:
             runner = Runner(place, crew, _silent, self._choices(place))
-            seconds = runner.check(study.grid)
-            refuse_unvalidated(study.unfound, runner, self.untuned.seeds)
+            seconds = runner.check(study.grid, [one for one, _ in study.unfound])
+            refuse_unvalidated(study.unfound, runner)
             left = sum(1 for _ in runner.open(study.grid))
             crew.jobs = _jobs(jobs, runner.choices.get("device"))
             at_once = f"{crew.jobs} at once" if crew.jobs > 1 else "one after another"
@@ -158,8 +157,8 @@ class Study:
         try:
             with Crew[Run](_jobs(jobs)) as crew:
                 runner = Runner(place, crew, told or _silent, self._choices(place))
-                runner.check(study.grid)
-                refuse_unvalidated(study.unfound, runner, self.untuned.seeds)
+                runner.check(study.grid, [one for one, _ in study.unfound])
+                refuse_unvalidated(study.unfound, runner)
                 study.write(place, runner.choices)
                 crew.jobs = _jobs(jobs, runner.choices.get("device"))
                 if study.unfound:
@@ -189,17 +188,7 @@ class Study:
         return study
 
     def _known(self, place: Place) -> dict[str, Found]:
-        """What an earlier call has found by the same search; nothing where that cannot be read."""
-        known: dict[str, Found] = {}
-        with suppress(DataError, KeyError, TypeError, ValueError, AttributeError):
-            known = all_found(place.read() or {})
-        asked = {one.digest: used for one, used in self.searched}
-        seeds = trial_seeds(self.untuned.seeds)
-        return {
-            digest: found
-            for digest, found in known.items()
-            if digest in asked and found.answers(asked[digest], seeds, self.trials)
-        }
+        return found_before(place, self.searched, trial_seeds(self.untuned.seeds), self.trials)
 
     def write(self, place: Place, choices: Mapping[str, Any]) -> None:
         """Write what the study is into its folder, so that it can be read without being run."""
