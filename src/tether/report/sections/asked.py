@@ -1,7 +1,6 @@
 """Asked: what was found, in words, and what was asked, on what."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from tether.escaping import terminal
 from tether.report.scene import Scene
@@ -63,10 +62,15 @@ def _choice(scene: Scene) -> list[str]:
     groups = scene.found.groups
     if not any(group.chosen_by == "validation" for group in groups):
         return ["Nothing was chosen: every configuration stands for itself."] if groups else []
-    budgets: Mapping[str, Any] = {m.name: len(m.candidates) for group in groups for m in group.methods}
-    told = ", ".join(f"{said(name)} {count}" for name, count in budgets.items())
+    budgets: Mapping[str, int] = {m.name: len(m.candidates) for group in groups for m in group.methods}
+    trials: Mapping[str, int] = {m.name: m.trials for group in groups for m in group.methods if m.trials}
+    searched = f" Numbers were searched for before, on validation, in so many trials: {_counts(trials)}."
     return [
         "A method's candidate is the one with the best mean validation accuracy, then the lowest negative log "
         "likelihood; the test pictures are looked at once, after that. Candidates that each method was chosen from: "
-        f"{told}."
+        f"{_counts(budgets)}.{searched if trials else ''}"
     ]
+
+
+def _counts(budgets: Mapping[str, int]) -> str:
+    return ", ".join(f"{said(name)} {count}" for name, count in budgets.items())

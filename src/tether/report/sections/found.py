@@ -41,7 +41,7 @@ def strength(scene: Scene) -> Section:
     key, title = "strength", "What the strength does"
     groups = [(at, group) for at, group in enumerate(scene.found.groups) if group.sweeps]
     if not groups:
-        return Section(key, title, (Prose(("No penalty was tried at more than one strength.",)),))
+        return Section(key, title, (Prose(("No penalty is compared at more than one strength.",)),))
     drawn = [(at, group) for at, group in scene.drawn() if group.sweeps]
     of_target = [drawn_strengths(f"s-{at}", g, scene.marks, _accuracy, what="target accuracy") for at, g in drawn]
     of_source = [
