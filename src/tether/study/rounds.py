@@ -127,7 +127,7 @@ def refuse_unvalidated(searched: Searched, runner: Runner) -> None:
     if without is not None:
         raise SettingsError(
             f"`{terminal(without.name)}` has no validation pictures, and a search chooses by them",
-            why="below 10 training pictures a class none are put aside, unless it is asked for",
+            why="none are put aside where `data.validation` is 0, nor, unless it is given, below 10 training a class",
             fix="--validation 0.2",
         )
 
