@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ MEASURE = "accuracy on the source task, by the source's head"
 
 @dataclass(frozen=True)
 class Recipe:
-    """A candidate: its method, settings, strength and reference, and how good it is."""
+    """A candidate: its method, settings, strength and reference, how good it is, and what is varied beside its plan."""
 
     name: str
     method: str
@@ -44,6 +44,7 @@ class Recipe:
     reference: str | None = None
     moved: float = 0.05
     epochs: int = 30
+    beside: Mapping[str, Any] = field(default_factory=dict)
 
 
 def recipes() -> list[Recipe]:
@@ -60,6 +61,15 @@ def recipes() -> list[Recipe]:
             name = method if scale == 1 else f"{method} · plan.scale {scale}"
             found.append(Recipe(name, method, gain, 0.865 + held, base * scale, reference, 0.1 / (1 + 3 * step)))
     return found
+
+
+def recipes_beside(key: str, values: Sequence[Any]) -> list[Recipe]:
+    """Those of a study that varies a setting beside the plan."""
+    return [
+        replace(one, name=f"{one.name} · {key} {value}", gain=one.gain - 0.02 * place, beside={key: value})
+        for place, value in enumerate(values)
+        for one in recipes()
+    ]
 
 
 def made(
@@ -157,7 +167,11 @@ class _Built:
         return self.right[next(one.chosen for one in self.methods if one.name == method)]
 
     def is_comparable(self, method: str) -> bool:
-        return len(self.seeds) > 1 and "none" in self.right and bool(self._done(method))
+        return len(self.seeds) > 1 and "none" in self._named and bool(self._done(method))
+
+    @property
+    def _named(self) -> set[str]:
+        return {one.name for one in self.methods}
 
     def _done(self, method: str) -> tuple[RunResult, ...]:
         return self.candidates[next(one.chosen for one in self.methods if one.name == method)].done
@@ -179,7 +193,7 @@ class _Built:
 
     def group(self, name: str, settings: Mapping[str, Any], contrasts: Sequence[Contrast]) -> Group:
         transfer = None
-        has_both = {"none", "scratch"} <= set(self.right)
+        has_both = {"none", "scratch"} <= self._named
         if has_both and len(self.seeds) > 1 and self._done("none") and self._done("scratch"):
             transfer = self.contrast("none", "scratch", _verdicts([(self, "none")], "scratch")[0])
         return Group(
@@ -202,13 +216,16 @@ class _Built:
     def _sweeps(self) -> list[Sweep]:
         found = []
         for method in dict.fromkeys(one.method for one in self.tried if one.strength is not None):
-            own = [one for one in self.tried if one.method == method]
-            if len(own) > 1 and len(self.seeds) > 1 and "none" in self.right:
-                pairs = [(one.name, "none", self.right[one.name], self.right["none"]) for one in own]
-                told = verdicts(pairs)
-                names = tuple(one.name for one in own)
-                found.append(Sweep(method, own[0].reference or "", names, told, any(one.winner for one in told)))
+            for plain in (one for one in self.tried if one.method == "none"):
+                own = [one for one in self.tried if one.method == method and one.beside == plain.beside]
+                if len(own) > 1 and len(self.seeds) > 1:
+                    found.append(self._sweep(own, plain))
         return found
+
+    def _sweep(self, own: Sequence[Recipe], plain: Recipe) -> Sweep:
+        told = verdicts([(one.name, plain.name, self.right[one.name], self.right[plain.name]) for one in own])
+        names, matters = tuple(one.name for one in own), any(one.winner for one in told)
+        return Sweep(own[0].method, own[0].reference or "", names, told, matters, plain.beside)
 
     def _candidate(self, one: Recipe) -> Candidate:
         runs = tuple(self._run(one, place, seed) for place, seed in enumerate(self.seeds))
@@ -218,7 +235,7 @@ class _Built:
             name=one.name,
             method=one.method,
             role="baseline" if one.strength is None else "varied",
-            settings={},
+            settings=one.beside,
             runs=runs,
             strength=one.strength,
             reference=one.reference,

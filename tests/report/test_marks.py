@@ -1,7 +1,4 @@
-from dataclasses import replace
-
-from report.made import made
-from tether.report.figures.marks import LINES, SIGNS, Marks
+from tether.report.figures.marks import SIGNS, Marks
 from tether.report.palette import SERIES, mark
 
 
@@ -14,15 +11,9 @@ def test_methods_are_told_apart_and_what_they_are_compared_with_is_black() -> No
     assert {one.shape for one in marks.of.values()} == set(SIGNS)
 
 
-def test_another_reference_of_a_method_has_another_line() -> None:
-    sweep = made(per_class=(5,), seeds=2, items=10).groups[0].sweeps[0]
-    other = replace(sweep, reference="averaged.safetensors")
-    marks = Marks.among([sweep.method], "none")
-    found = marks.sweeps([sweep, other])
-    assert [one.line for one in found.values()] == ["-", LINES[1]]
-    assert [name for _, name in marks.sweep_key([sweep, other])] == ["l2 toward zero", "l2 toward averaged.safetensors"]
-
-
-def test_two_sweeps_of_other_groups_are_one_line_of_the_key() -> None:
-    sweep = made(per_class=(5,), seeds=2, items=10).groups[0].sweeps[0]
-    assert len(Marks.among([sweep.method], "none").sweep_key([sweep, sweep])) == 1
+def test_lines_of_one_mark_are_told_apart() -> None:
+    one = Marks.among(["l2"], "none").of["l2"]
+    looks = [one.varied(count) for count in range(8)]
+    assert looks[0] == one
+    assert len({(look.shape, str(look.line)) for look in looks}) == 8
+    assert {look.colour for look in looks} == {one.colour}

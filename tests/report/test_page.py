@@ -231,7 +231,7 @@ def test_a_small_table_is_carried_by_the_page(root: Element) -> None:
     link = next(one for one in root.all("a") if one.text == "differences.csv")
     assert link.attributes["download"] == "differences.csv"
     content = base64.b64decode(link.attributes["href"].partition("base64,")[2])
-    assert content.startswith(b"group,method,chosen,new_data,new_data_low,new_data_high,p,verdict")
+    assert content.startswith(b"group,method,new_data,new_data_low,new_data_high,p,verdict,test_set,")
     assert len(content) < CARRIED
 
 

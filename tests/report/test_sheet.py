@@ -1,4 +1,5 @@
 import csv
+from dataclasses import replace
 from io import StringIO
 
 from report.made import made
@@ -31,6 +32,15 @@ def test_there_is_a_row_a_run(found: Comparison) -> None:
     assert [row["folder"] for row in rows] == [str(run.folder) for run in runs]
     assert [row["status"] for row in rows] == [run.status for run in runs]
     assert [float(row["accuracy"]) for row in rows if row["accuracy"]] == [r.test["accuracy"] for r in runs if r.test]
+
+
+def test_the_trials_of_a_search_are_by_method_where_there_was_one(found: Comparison) -> None:
+    group = found.groups[0]
+    searched = replace(group, methods=tuple(replace(one, trials=7 * (one.name == "l2")) for one in group.methods))
+    rows = parsed(sheets(every_table(Scene(replace(found, groups=(searched, *found.groups[1:])))))["methods"])
+    told = [(row["method"], row["trials"]) for row in rows if row["group"] == group.name]
+    assert told == [(one.name, "7" if one.name == "l2" else "0") for one in group.methods]
+    assert {row["trials"] for row in rows if row["group"] != group.name} == {""}
 
 
 def test_nothing_is_computed_by_a_spreadsheet() -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
+from tether.report.figures.lines import Lines
 from tether.report.figures.marks import Marks
 from tether.study.comparison import Comparison, Group
 
@@ -28,6 +29,11 @@ class Scene:
         swept = (sweep.method for group in self.found.groups for sweep in group.sweeps)
         own = (one.method for group in self.found.groups for one in group.candidates)
         return Marks.among([*names, *swept, *own], self.found.against)
+
+    @cached_property
+    def lines(self) -> Lines:
+        """The look of every penalty over its strengths, the same in all figures."""
+        return Lines.among(self.marks, self.found.groups)
 
     def drawn(self) -> Iterator[tuple[int, Group]]:
         """The groups that have figures, with their numbers."""

@@ -1,8 +1,11 @@
 """Words: how numbers and methods are said, alike in the page, in Markdown and in figures."""
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 from tether.escaping import terminal
+from tether.study.axis import value_text
 from tether.study.intervals import Interval
 from tether.study.progress import duration
 
@@ -79,6 +82,15 @@ def said(method: str) -> str:
     ('plain fine-tuning', 'l2_sp')
     """
     return PLAIN.get(method, terminal(method))
+
+
+def given(settings: Mapping[str, Any]) -> str:
+    """Settings with their values.
+
+    >>> given({"train.momentum": 0.9, "data.augment": False})
+    'train.momentum 0.9, data.augment false'
+    """
+    return ", ".join(f"{terminal(key)} {terminal(value_text(value))}" for key, value in settings.items())
 
 
 def counted(count: int, one: str, many: str = "") -> str:

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tether.report.figures.canvas import Picture, ends, picture
-from tether.report.figures.marks import Mark, Marks
+from tether.report.figures.lines import Lines
+from tether.report.figures.marks import Mark
 from tether.report.palette import mark
 from tether.study.comparison import Candidate, Group
 from tether.study.intervals import Interval
@@ -15,17 +16,17 @@ if TYPE_CHECKING:
 Spot = tuple[Candidate, Interval, Interval]
 
 
-def frontier(key: str, group: Group, marks: Marks) -> Picture:
+def frontier(key: str, group: Group, looks: Lines) -> Picture:
     """One panel."""
     spots = [spot for one in group.candidates if (spot := _spot(one)) is not None]
-    swept = {name for sweep in group.sweeps for name in sweep.candidates}
+    swept = {name: looks.look(sweep) for sweep in group.sweeps for name in sweep.candidates}
 
     def draw(axes: "Axes") -> None:
         for sweep in group.sweeps:
             found = {one.name: (one, kept, mean) for one, kept, mean in spots}
-            _line(axes, [found[name] for name in sweep.candidates if name in found], marks.of[sweep.method])
+            _line(axes, [found[name] for name in sweep.candidates if name in found], looks.look(sweep))
         for one, kept, mean in spots:
-            _cross(axes, kept, mean, marks.of[one.method], is_large=one.name not in swept)
+            _cross(axes, kept, mean, swept.get(one.name) or looks.marks.of[one.method], is_large=one.name not in swept)
         axes.set(
             xlim=ends([value for _, kept, _ in spots for value in (kept.low, kept.high)], within=(0, 1)),
             ylim=ends([value for _, _, mean in spots for value in (mean.low, mean.high)], within=(0, 1)),

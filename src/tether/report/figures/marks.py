@@ -6,7 +6,6 @@ from typing import Any
 
 from tether.report.palette import SERIES, coloured, mark
 from tether.report.words import said, shortened
-from tether.study.comparison import Sweep
 
 SIGNS = {
     "o": "M10.5 7a3.5 3.5 0 1 0 7 0a3.5 3.5 0 1 0-7 0z",
@@ -36,6 +35,22 @@ class Mark:
         """Arguments of Matplotlib for a line with marks."""
         return {"color": self.colour, "marker": self.shape, "linestyle": self.line, "markeredgewidth": 0}
 
+    @property
+    def swatch(self) -> str:
+        """A small sign for a key to figures, which says nothing by itself."""
+        dashes = "" if self.line == "-" else f' stroke-dasharray="{" ".join(str(1.6 * part) for part in self.line[1])}"'
+        line = f'<path d="M0 7H28"{dashes} style="fill:none;stroke:{self.colour};stroke-width:1.6"/>'
+        sign = f'<path d="{SIGNS[self.shape]}" style="fill:{self.colour}"/>'
+        return coloured(f'<svg class="swatch" viewBox="0 0 28 14" aria-hidden="true">{line}{sign}</svg>')
+
+    def varied(self, count: int) -> "Mark":
+        """The same colour with another line, and when those are used up with another shape too."""
+        if not count:
+            return self
+        signs = list(SIGNS)
+        shape = signs[(signs.index(self.shape) + count // len(LINES)) % len(signs)]
+        return replace(self, line=LINES[count % len(LINES)], shape=shape)
+
 
 @dataclass(frozen=True)
 class Marks:
@@ -56,29 +71,4 @@ class Marks:
 
     def key(self, methods: Iterable[str]) -> tuple[tuple[str, str], ...]:
         """A sign and a name for each."""
-        return tuple((_swatch(self.of[name]), shortened(said(name), LABEL)) for name in dict.fromkeys(methods))
-
-    def sweeps(self, found: Iterable[Sweep]) -> dict[tuple[str, str], Mark]:
-        """The marks of penalties by what they are toward; of one method, another reference has another line."""
-        marks: dict[tuple[str, str], Mark] = {}
-        for sweep in found:
-            own = self.of[sweep.method]
-            count = sum(method == sweep.method for method, _ in marks)
-            look = own if not count else replace(own, line=LINES[count % len(LINES)])
-            marks.setdefault((sweep.method, sweep.reference), look)
-        return marks
-
-    def sweep_key(self, found: Iterable[Sweep]) -> tuple[tuple[str, str], ...]:
-        """A sign and a name for each penalty and what it is toward."""
-        return tuple(
-            (_swatch(look), f"{shortened(said(method), LABEL)} toward {shortened(reference, LABEL)}")
-            for (method, reference), look in self.sweeps(found).items()
-        )
-
-
-def _swatch(one: Mark) -> str:
-    """A small sign for a key to figures, which says nothing by itself."""
-    dashes = "" if one.line == "-" else f' stroke-dasharray="{" ".join(str(1.6 * part) for part in one.line[1])}"'
-    line = f'<path d="M0 7H28"{dashes} style="fill:none;stroke:{one.colour};stroke-width:1.6"/>'
-    sign = f'<path d="{SIGNS[one.shape]}" style="fill:{one.colour}"/>'
-    return coloured(f'<svg class="swatch" viewBox="0 0 28 14" aria-hidden="true">{line}{sign}</svg>')
+        return tuple((self.of[name].swatch, shortened(said(name), LABEL)) for name in dict.fromkeys(methods))

@@ -5,9 +5,10 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from tether.report.figures.canvas import Picture, ends, picture
-from tether.report.figures.marks import Mark, Marks
+from tether.report.figures.lines import Lines, unheld
+from tether.report.figures.marks import Mark
 from tether.report.palette import mark
-from tether.report.words import RAISED
+from tether.report.words import RAISED, given
 from tether.study.comparison import Candidate, Group, Sweep
 from tether.study.intervals import Interval
 
@@ -18,24 +19,22 @@ Measured = Callable[[Candidate], Interval | None]
 Point = tuple[float, Interval]
 
 
-def strengths(key: str, group: Group, marks: Marks, measured: Measured, *, what: str) -> Picture:
+def strengths(key: str, group: Group, looks: Lines, measured: Measured, *, what: str) -> Picture:
     """One panel of one measure."""
     lines = [(sweep, _points(group, sweep, measured)) for sweep in group.sweeps]
-    plain = next((one for one in group.candidates if one.name == "none"), None)
-    base = measured(plain) if plain else None
+    bases = [(looks.base(one), mean) for one in unheld(group) if (mean := measured(one)) is not None]
     positive = [strength for _, points in lines for strength, _ in points if strength > 0]
     left = math.floor(math.log10(min(positive))) if positive else 0
     right = math.ceil(math.log10(max(positive))) if positive else 1
     zero = left - 1.0
-    looks = marks.sweeps(group.sweeps)
 
     def draw(axes: "Axes") -> None:
         for number, (sweep, points) in enumerate(lines):
             placed = _placed(points, zero, (number - (len(lines) - 1) / 2) * 0.05)
-            _sweep(axes, placed, looks[sweep.method, sweep.reference])
-        if base is not None:
-            axes.axhline(base.estimate, color=mark("ink"), linewidth=1, linestyle=(0, (1, 2)))
-            _point(axes, zero, base, "o", mark("ink"))
+            _sweep(axes, placed, looks.look(sweep))
+        for number, (look, base) in enumerate(bases):
+            axes.axhline(base.estimate, color=look.colour, linewidth=1, linestyle=look.line)
+            _point(axes, zero + (number - (len(bases) - 1) / 2) * 0.15, base, look)
         axes.axvline(zero + 0.5, color=mark("rule"), linewidth=1, linestyle=(0, (3, 3)))
         step = max(1, math.ceil((right - left) / 6))
         ticks = list(range(left, right + 1, step))
@@ -43,7 +42,7 @@ def strengths(key: str, group: Group, marks: Marks, measured: Measured, *, what:
         values = [value for _, points in lines for _, one in points for value in (one.low, one.high)]
         axes.set(
             xlim=(zero - 0.4, right + 0.3),
-            ylim=ends([*values, *([base.low, base.high] if base else [])], within=(0, 1)),
+            ylim=ends([*values, *(end for _, base in bases for end in (base.low, base.high))], within=(0, 1)),
             xlabel="strength λ",
             ylabel=what,
         )
@@ -74,9 +73,9 @@ def _sweep(axes: "Axes", points: Sequence[Point], look: Mark) -> None:
         axes.plot([x, x], [mean.low, mean.high], color=look.colour, linewidth=1.2)
 
 
-def _point(axes: "Axes", x: float, mean: Interval, shape: str, colour: str) -> None:
-    axes.plot([x, x], [mean.low, mean.high], color=colour, linewidth=1.2)
-    axes.plot([x], [mean.estimate], marker=shape, color=colour, markeredgewidth=0)
+def _point(axes: "Axes", x: float, mean: Interval, look: Mark) -> None:
+    axes.plot([x, x], [mean.low, mean.high], color=look.colour, linewidth=1.2)
+    axes.plot([x], [mean.estimate], marker=look.shape, color=look.colour, markeredgewidth=0)
 
 
 def _power(exponent: int) -> str:
@@ -85,4 +84,5 @@ def _power(exponent: int) -> str:
 
 def _told(sweep: Sweep, points: Sequence[Point]) -> str:
     told = ", ".join(f"{mean.estimate:.3f} at {strength:.3g}" for strength, mean in points)
-    return f"{sweep.method} toward {sweep.reference}: {told or 'not measured'}"
+    beside = f", {given(sweep.settings)}" if sweep.settings else ""
+    return f"{sweep.method} toward {sweep.reference}{beside}: {told or 'not measured'}"

@@ -43,20 +43,18 @@ def strength(scene: Scene) -> Section:
     if not groups:
         return Section(key, title, (Prose(("No penalty is compared at more than one strength.",)),))
     drawn = [(at, group) for at, group in scene.drawn() if group.sweeps]
-    of_target = [drawn_strengths(f"s-{at}", g, scene.marks, _accuracy, what="target accuracy") for at, g in drawn]
+    of_target = [drawn_strengths(f"s-{at}", g, scene.lines, _accuracy, what="target accuracy") for at, g in drawn]
     of_source = [
-        drawn_strengths(f"k-{at}", group, scene.marks, _kept, what="kept of the source")
+        drawn_strengths(f"k-{at}", group, scene.lines, _kept, what="kept of the source")
         for at, group in drawn
         if any(_kept(one) for one in group.candidates)
     ]
     lead = (
         "Means and intervals over seeds, on this test set. At the left, apart, is no penalty: plain fine-tuning, with "
-        "a dotted line at its mean. Whether a strength differs from it is told by the numbers below, on new data."
+        "a line at its mean. Whether a strength differs from it is told by the numbers below, on new data."
     )
-    swept = [sweep for _, group in groups for sweep in group.sweeps]
-    named = scene.marks.sweep_key(swept)
     tables = tuple(strengths(group, at) for at, group in groups)
-    shown = galleries([of_target, of_source], named)
+    shown = galleries([of_target, of_source], scene.lines.key)
     parts: tuple[Part, ...] = (Prose((lead, *scene.undrawn)), *shown, Folded("The numbers", tables))
     return Section(key, title, parts, ("strengths",))
 
@@ -65,7 +63,7 @@ def frontier(scene: Scene) -> Section:
     """Target accuracy against what is kept."""
     key, title = "frontier", "Target accuracy against what is kept"
     pictures = tuple(
-        drawn_frontier(f"t-{at}", group, scene.marks)
+        drawn_frontier(f"t-{at}", group, scene.lines)
         for at, group in scene.drawn()
         if any(one.kept and "accuracy" in one.means for one in group.candidates)
     )
@@ -79,7 +77,7 @@ def frontier(scene: Scene) -> Section:
     methods = [
         one.method for _, group in scene.drawn() for one in group.candidates if one.kept and "accuracy" in one.means
     ]
-    gallery = Gallery(pictures, scene.marks.key(methods))
+    gallery = Gallery(pictures, scene.lines.key_with(methods))
     return Section(key, title, (Prose((lead, "The numbers are those of all candidates, below.")), gallery))
 
 

@@ -32,10 +32,12 @@ def conditions(found: Comparison) -> Table:
 
 def methods(group: Group, at: int) -> Table:
     """A row a method: how much it was tuned, and what was chosen for it."""
+    is_searched = any(method.trials for method in group.methods)
     columns = (
         Column.of("method", "method"),
         Column.of("role", "role"),
         Column.of("candidates tried", "candidates", number=True),
+        *((Column.of("trials of its search", "trials", number=True),) if is_searched else ()),
         Column.of("chosen", "chosen"),
         Column.of("validation accuracy", "validation_accuracy", number=True),
         Column.of("runs", "runs", number=True),
@@ -45,6 +47,7 @@ def methods(group: Group, at: int) -> Table:
             Cell.method(method.name),
             Cell.words(one.role),
             Cell.count(len(method.candidates)),
+            *((Cell.count(method.trials),) if is_searched else ()),
             Cell.name(one.name, runs_at(group, at, one.name)),
             Cell.number(one.validation[0] if one.validation else None),
             Cell(f"{len(one.done)} of {len(one.runs)}", (len(one.done),)),

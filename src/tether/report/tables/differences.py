@@ -16,12 +16,12 @@ def differences(group: Group, at: int) -> Table:
     has_kept = any("kept" in one.test_set for one in group.contrasts)
     columns = (
         Column.of("method", "method"),
-        Column.of("its candidate", "chosen"),
         Column.interval("on new data", "new_data"),
         Column.of("Holm's p", "p", number=True),
         Column.of("verdict", "verdict"),
         Column.interval("on this test set", "test_set"),
         *((Column.interval("kept", "kept"),) if has_kept else ()),
+        Column.of("its candidate", "chosen"),
         Column.of("seeds to see 1 point", "seeds_needed", number=True),
         Column.of("pictures to see 1 point", "items_needed", number=True),
     )
@@ -29,12 +29,12 @@ def differences(group: Group, at: int) -> Table:
     rows = tuple(
         (
             Cell.method(one.ours),
-            Cell.name(names[one.ours], runs_at(group, at, names[one.ours])),
             Cell.points(one.verdict.interval),
             Cell(chance(one.verdict.p), (one.verdict.p,)),
             Cell.words(verdict(one)),
             Cell.points(one.test_set.get("accuracy")),
             *((Cell.points(one.test_set.get("kept")),) if has_kept else ()),
+            Cell.name(names[one.ours], runs_at(group, at, names[one.ours])),
             _needed(one.seeds_needed, one),
             _needed(one.items_needed, one),
         )
