@@ -1,6 +1,7 @@
 """A study with a search: what is made, refused, kept and told."""
 
 import json
+import math
 import subprocess
 import sys
 from collections import Counter
@@ -192,6 +193,14 @@ def test_what_is_found_is_told(tmp_path: Path, crew: Made) -> None:
     assert plain == f"chosen of 8 trials, {of_plain.failed} failed: l2"
     assert tuned.startswith(f"chosen of 8 trials, {of_tuned.failed} failed: l2_sp · plan.scale ")
     assert lines.index(tuned) == len([line for line in lines if " trials · " in line]) + 1
+
+
+def test_those_that_were_given_up_are_told(tmp_path: Path, crew: Made) -> None:
+    lines: list[str] = []
+    crew(lambda spec: 0.9 - abs(math.log10(spec.plan.scale)) / 10)
+    asked(trials=12).run(tmp_path / "s", jobs=1, told=lines.append)
+    (found,) = Study.read(Place(tmp_path / "s")).found.values()
+    assert found.pruned > 0 and f"chosen of 12 trials, {found.pruned} pruned: l2_sp" in lines
 
 
 def test_the_command_makes_the_same_study(tmp_path: Path) -> None:
