@@ -67,8 +67,11 @@ def write_durably(path: Path, content: bytes | str) -> None:
         _sync_folder(path.parent)
 
 
-def require_new(path: Path) -> None:
+def require_new(path: Path, *, without: str = "it is printed") -> None:
     """Refuse a place for a new file where something is: a photo, weights, a file of a run, a device.
+
+    Args:
+        without: what is done when no place is given.
 
     Raises:
         InputError: something is there, or the name cannot be one.
@@ -81,7 +84,7 @@ def require_new(path: Path) -> None:
     raise InputError(
         f"`{path}` is there already",
         why="nothing is written over",
-        fix="give --out a new name, or remove what is there; without --out it is printed",
+        fix=f"give --out a new name, or remove what is there; without --out {without}",
     )
 
 

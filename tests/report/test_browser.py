@@ -1,10 +1,13 @@
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from report.browser import MISSING, Browser
+from report.made import made
+from tether.report.page import page
 
 pytestmark = pytest.mark.skipif(MISSING, reason="chromium and chromedriver are not installed")
 TAB, ENTER = "\ue004", "\ue007"
@@ -56,6 +59,19 @@ def test_no_text_of_a_figure_is_cut(browser: Browser, place: Path) -> None:
         ".map(one => one.textContent)})"
     )
     assert cut == []
+
+
+def test_the_figures_of_one_condition_are_larger_than_those_of_three(browser: Browser, tmp_path: Path) -> None:
+    found = made(per_class=(5, 20, 50), seeds=2, items=20)
+    alone = replace(found, groups=found.groups[:1])
+    widths = {}
+    for name, one in (("one", alone), ("three", found)):
+        (tmp_path / f"{name}.html").write_text(page(one), encoding="utf-8")
+        browser.open(tmp_path / f"{name}.html", width=1440)
+        boxes = "[...document.querySelectorAll('#strength svg.figure')].map(one => one.getBoundingClientRect())"
+        widths[name], tops = browser.run(f"const boxes = {boxes}; return [boxes[0].width, boxes.map(one => one.top)]")
+        assert len(set(tops)) == {"one": 1, "three": 2}[name]  # side by side
+    assert widths["one"] >= 1.4 * widths["three"]
 
 
 def test_the_keyboard_reaches_the_content_and_unfolds_a_table(browser: Browser, place: Path) -> None:

@@ -34,9 +34,10 @@ def test_links_hold_from_where_one_file_is(small: Comparison, tmp_path: Path) ->
 def test_nothing_is_written_over_elsewhere(small: Comparison, tmp_path: Path) -> None:
     path = tmp_path / "photo.html"
     path.write_text("mine")
-    with pytest.raises(InputError, match="is there already"):
+    with pytest.raises(InputError, match="is there already") as refused:
         write_one(small, tmp_path, path)
     assert path.read_text() == "mine"
+    assert refused.value.fix.endswith("without --out it is written into the study")
 
 
 def test_a_suffix_that_is_no_format_is_refused(small: Comparison, tmp_path: Path) -> None:

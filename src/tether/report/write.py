@@ -56,7 +56,7 @@ def check_place(path: Path) -> None:
             why=f"a report is {', '.join(KINDS)}, by the end of its name",
             fix=f"--out {terminal(path.with_suffix('.html')) if path.name else 'report.html'}",
         )
-    require_new(path)
+    require_new(path, without="it is written into the study")
 
 
 def write_one(found: Comparison, folder: Path, path: Path) -> None:
