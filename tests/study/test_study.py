@@ -4,6 +4,7 @@ import errno
 import json
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -175,8 +176,12 @@ def test_where_so_many_a_class_are_drawn_half_of_the_pictures_are_for_test(small
     assert [*splits[0].test] == [*splits[1].test]
     assert [len(split.test) for split in splits] == [36, 36]
     assert Study(RunSpec.parse(tree)).spec.data == RunSpec.parse(tree).data
-    own = drawn.replace({"data.test": 0.25, "data.test_seed": 3})
-    assert Study(own).spec.data == own.data
+    written = RunSpec.parse(tomllib.loads(drawn.to_toml()))  # as a run leaves it, with every default
+    assert "test" in written.data.model_fields_set
+    assert Study(written).spec.data.test == 0.5
+    for own in ({"data.test": 0.25, "data.test_seed": 3}, {"data.test_seed": 3}):
+        kept = drawn.replace(own)
+        assert Study(kept).spec.data == kept.data
 
 
 def test_pairs_start_from_one_head_and_see_the_same_batches(small: Spec) -> None:

@@ -266,8 +266,11 @@ def _with_test(spec: RunSpec, settings: Sequence[Mapping[str, Any]]) -> RunSpec:
 
     A single run tests on all that it does not draw, but seeds of one study draw from one pool and share their test.
     """
-    is_drawn = spec.data.per_class is not None or any("data.per_class" in one for one in settings)
-    if not is_drawn or "test" in spec.data.model_fields_set:
+    data = spec.data
+    is_drawn = data.per_class is not None or any("data.per_class" in one for one in settings)
+    # beside `per_class` a share means nothing without `test_seed`, and is what a run has written for a default
+    is_given = "test" in data.model_fields_set and (data.per_class is None or data.test_seed is not None)
+    if not is_drawn or is_given:
         return spec
     return spec.replace({"data.test": HALF, "data.test_seed": spec.data.test_seed or 0})
 
