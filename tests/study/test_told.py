@@ -198,6 +198,17 @@ def test_what_is_kept_at_little_cost() -> None:
     assert "kept by" not in "".join(summary(comparison(noisy))), "within the noise"
 
 
+def test_what_is_kept_is_told_where_more_than_the_plan_is_varied() -> None:
+    beside = " · optimizer.lr 0.01"
+    strengths = (verdict(f"l2{beside}", f"none{beside}", CHEAP),)
+    names = {"none": (0.5, 0.5), f"none{beside}": (0.4, 0.42), f"l2{beside}": (0.6, 0.63)}
+    candidates = [replace(keeping(name, *kept), method=name.partition(" ")[0]) for name, kept in names.items()]
+    swept = Sweep("l2", "zero", (f"l2{beside}",), strengths, False, {"optimizer.lr": 0.01})
+    told = summary(comparison(group(candidates=tuple(candidates), sweeps=(swept,))))[-1]
+    assert told.startswith(f"at a cost of less than a point of accuracy the most is kept by l2{beside}: 0.615, +20.5")
+    assert f"above plain fine-tuning{beside}; accuracy" in told
+
+
 def test_conditions_are_named() -> None:
     made = [
         group([contrast("l2", "none", ends)], name=f"data.fraction {share}")

@@ -1,6 +1,7 @@
 """Told: what a comparison comes to, in sentences that its intervals allow."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from tether.escaping import terminal
 from tether.study.axis import value_text
@@ -114,9 +115,16 @@ def _kept(group: Group, found: Comparison) -> Iterator[str]:
 def _at_little_cost(group: Group) -> Iterator[str]:
     """What keeps most of the source among all that cannot cost a point of accuracy, if that is more than without."""
     chosen = {one.name: one.chosen for one in group.methods}
-    methods = {chosen[one.ours]: one.verdict for one in group.contrasts if one.theirs == PLAIN and one.ours in chosen}
-    swept = {one.ours: one for sweep in group.sweeps for one in sweep.contrasts if one.theirs == PLAIN}
-    most, penalty = _most_kept(group, methods | swept), _most_kept(group, swept)
+    swept = {one.ours: one for sweep in group.sweeps for one in sweep.contrasts}
+    # a chosen candidate is told by the wider interval, which holds together with those of all methods
+    methods = {
+        chosen[one.ours]: replace(one.verdict, theirs=chosen[one.theirs])
+        for one in group.contrasts
+        if one.theirs == PLAIN
+    }
+    every = swept | methods
+    most = _most_kept(group, every)
+    penalty = _most_kept(group, {name: every[name] for name in swept})
     if most:
         yield f"at a cost of less than a point of accuracy the most is kept by {most}"
     if penalty and penalty != most:
@@ -125,15 +133,19 @@ def _at_little_cost(group: Group) -> Iterator[str]:
 
 def _most_kept(group: Group, verdicts: Mapping[str, Verdict]) -> str:
     """The candidate that keeps most, with what it gains and costs, if it gains beyond the noise; else empty."""
-    cheap = [group.candidate(name) for name, one in verdicts.items() if one.interval.low > -POINT]
-    plain = next((one for one in group.candidates if one.name == PLAIN), None)
-    best = max(cheap, key=lambda one: one.kept.estimate if one.kept else -1.0, default=None)
-    if best is None or best.kept is None or plain is None or (gain := _gain(best, plain)) is None or gain.low <= 0:
+    told = [(group.candidate(name), group.candidate(one.theirs), one.interval) for name, one in verdicts.items()]
+    cheap = [
+        (one, plain, cost) for one, plain, cost in told if plain.method == PLAIN and cost.low > -POINT and one.kept
+    ]
+    best, plain, cost = max(cheap, key=lambda each: _estimate(each[0].kept), default=(None, None, None))
+    if best is None or plain is None or cost is None or (gain := _gain(best, plain)) is None or gain.low <= 0:
         return ""
-    accuracy = verdicts[best.name].interval.points
-    return (
-        f"{terminal(best.name)}: {best.kept.estimate:.3f}, {gain.points} above plain fine-tuning; accuracy {accuracy}"
-    )
+    kept = _estimate(best.kept)
+    return f"{terminal(best.name)}: {kept:.3f}, {gain.points} above {_named(plain.name)}; accuracy {cost.points}"
+
+
+def _estimate(kept: Interval | None) -> float:
+    return kept.estimate if kept else -1.0
 
 
 def _gain(ours: Candidate, theirs: Candidate) -> Interval | None:
@@ -174,5 +186,7 @@ def _limits(found: Comparison) -> Iterator[str]:
         yield f"{runs} not ended; this is what there is so far."
 
 
-def _named(method: str) -> str:
-    return "plain fine-tuning" if method == PLAIN else terminal(method)
+def _named(name: str) -> str:
+    """A method or a candidate; plain fine-tuning in words, with what else is set."""
+    method, *beside = name.split(" · ")
+    return " · ".join(["plain fine-tuning" if method == PLAIN else terminal(method), *map(terminal, beside)])
