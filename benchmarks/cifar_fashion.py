@@ -4,7 +4,6 @@
 names the folder of data; Fashion-MNIST is Debian's `dataset-fashion-mnist`.
 """
 
-import gzip
 import os
 import statistics
 import tempfile
@@ -13,8 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from PIL import Image
+from fashion import write_pictures
 
 from tether import RunSpec, fit
 
@@ -24,30 +22,8 @@ PLANS: dict[str, dict[str, Any]] = {
     **{f"l2_sp(alpha={a:g})": {"plan.preset": "l2_sp", "plan.args": {"alpha": a}} for a in (0.1, 1.0, 10.0)},
 }
 DATA = Path(os.environ.get("TETHER_DATA", Path(__file__).parents[2] / "shared" / "data"))
-FASHION = Path("/usr/share/datasets/fashion-mnist")
 REPORT = Path(__file__).parent / "reports" / "cifar_fashion.md"
 TRAIN, TEST = 10, 100
-CLASSES = ["t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle-boot"]
-CIFAR = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
-
-
-def write_pictures(root: Path, seed: int = 0) -> None:
-    """Fashion-MNIST as class folders below `root/train` and `root/test`, and CIFAR's class names."""
-    for part, prefix, count in (("train", "train", TRAIN), ("test", "t10k", TEST)):
-        labels = _idx(FASHION / f"{prefix}-labels-idx1-ubyte.gz", 8)
-        pictures = _idx(FASHION / f"{prefix}-images-idx3-ubyte.gz", 16).reshape(len(labels), 28, 28)
-        order = np.random.default_rng(seed).permutation(len(labels))
-        for label, name in enumerate(CLASSES):
-            folder = root / part / name
-            folder.mkdir(parents=True)
-            for index in order[labels[order] == label][:count]:
-                Image.fromarray(pictures[index]).save(folder / f"{index:05}.png")
-    (root / "cifar.txt").write_text("\n".join(CIFAR) + "\n")
-
-
-def _idx(path: Path, header: int) -> np.ndarray:
-    with gzip.open(path) as stream:
-        return np.frombuffer(stream.read(), dtype=np.uint8, offset=header)
 
 
 def spec(root: Path, plan: dict[str, Any], batchnorm: str, seed: int) -> RunSpec:
@@ -76,7 +52,7 @@ def measure(plan: dict[str, Any], batchnorm: str, scratch: Path) -> tuple[list[M
     for seed in SEEDS:
         root = scratch / f"pictures-{seed}"
         if not root.exists():
-            write_pictures(root, seed)
+            write_pictures(root, train=TRAIN, test=TEST, seed=seed)
         out = scratch / f"run-{len(list(scratch.glob('run-*')))}"
         outcomes.append(fit(spec(root, plan, batchnorm, seed), out, quiet=True).outcome)
     return outcomes, (time.process_time() - start) / len(SEEDS)

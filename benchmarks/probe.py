@@ -14,6 +14,7 @@ from pathlib import Path
 
 import cifar_fashion
 import numpy as np
+from fashion import write_pictures
 from scipy.optimize import minimize
 from scipy.special import log_softmax
 from sklearn.linear_model import LogisticRegression
@@ -119,8 +120,7 @@ def _nll(logits: np.ndarray, labels: np.ndarray) -> float:
 
 
 def settings(root: Path) -> dict[str, RunSpec]:
-    cifar_fashion.TRAIN = POOL
-    cifar_fashion.write_pictures(root)
+    write_pictures(root, train=POOL, test=cifar_fashion.TEST)
     beside = {"threads": 1, "device": "cpu"}
     return {
         "MNIST → digits": RunSpec.from_flags(

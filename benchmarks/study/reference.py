@@ -8,7 +8,6 @@ It goes on where it was stopped. TETHER_DATA names the folder of data; Fashion-M
 
 import argparse
 import base64
-import gzip
 import os
 import re
 import tempfile
@@ -16,17 +15,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from PIL import Image
+from fashion import write_pictures
 
 from tether import RunSpec
 from tether.study.study import Study
 
 DATA = Path(os.environ.get("TETHER_DATA", Path(__file__).parents[3] / "shared" / "data"))
-FASHION = Path("/usr/share/datasets/fashion-mnist")
 REPORTS = Path(__file__).parents[1] / "reports" / "study"
-CLOTHES = ["t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle-boot"]
-CIFAR = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 POOL, TEST = 500, 100  # pictures a class that seeds draw from, and that all are tested on
 SIZES = [5, 20, 50]
 FIGURES = ("differences", "strength", "frontier")
@@ -58,7 +53,7 @@ def fashion(out: Path) -> Study:
     """Far: from ten kinds of animals and vehicles in colour to ten kinds of clothes in gray."""
     place = out.with_name(f"{out.name}-pictures")
     if not place.exists():
-        _write_fashion(place)
+        write_pictures(place, train=POOL, test=TEST)
     spec = {
         "model.name": "cifar-resnet20",
         "source.path": str(DATA / "cifar10_resnet20" / "resnet20.th"),
@@ -92,24 +87,6 @@ def _study(spec: Mapping[str, Any], scales: Sequence[float]) -> Study:
 
 
 STUDIES: dict[str, Callable[[Path], Study]] = {"digits": digits, "fashion": fashion, "photos": photos}
-
-
-def _write_fashion(root: Path) -> None:
-    for part, prefix, count in (("train", "train", POOL), ("test", "t10k", TEST)):
-        labels = _idx(FASHION / f"{prefix}-labels-idx1-ubyte.gz", 8)
-        pictures = _idx(FASHION / f"{prefix}-images-idx3-ubyte.gz", 16).reshape(len(labels), 28, 28)
-        order = np.random.default_rng(0).permutation(len(labels))
-        for label, name in enumerate(CLOTHES):
-            folder = root / part / name
-            folder.mkdir(parents=True)
-            for index in order[labels[order] == label][:count]:
-                Image.fromarray(pictures[index]).save(folder / f"{index:05}.png")
-    (root / "cifar.txt").write_text("\n".join(CIFAR) + "\n")
-
-
-def _idx(path: Path, header: int) -> np.ndarray:
-    with gzip.open(path) as stream:
-        return np.frombuffer(stream.read(), dtype=np.uint8, offset=header)
 
 
 def photograph(page: Path, name: str) -> None:
