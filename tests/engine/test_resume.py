@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 
+from faults.kills import COMPARED
 from faults.net import Asking
 from tether import RunSpec, fit, resume
 from tether.checkpoint.resolve import load
@@ -25,15 +26,6 @@ from tether.lock import locked
 
 Settings = Callable[..., dict[str, Any]]
 EPOCHS, STEPS = 4, 4
-COMPARED = (
-    "model.safetensors",
-    "answers.safetensors",
-    "metrics.jsonl",
-    "spec.toml",
-    "plan.json",
-    "split.json",
-    "tether.txt",
-)
 
 
 @pytest.fixture
